@@ -1,0 +1,5 @@
+//! Stage name → program and its manifest.
+
+mod program;
+
+pub use program::Program;

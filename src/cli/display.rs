@@ -1,0 +1,267 @@
+//! A run on the screen: a line per running stage with bar, rate, ETA and latest metric; plain lines without a terminal.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use console::{StyledObject, style};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use stagewright::{
+    plan::StageId,
+    record::{Failure, Outcome, RunEvent, RunOutcome, TargetVerdict},
+};
+use stagewright_protocol::{ErrorClass, Gate, GateStatus, Level};
+
+use super::screen;
+
+/// Without a terminal, a stage's progress is worth a line this often.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows the events of one run.
+pub struct Display {
+    live: Option<MultiProgress>,
+    running: BTreeMap<StageId, Running>,
+    width: usize,
+    warnings: Vec<String>,
+    ended: BTreeMap<Outcome, usize>,
+}
+
+/// One stage at work.
+struct Running {
+    bar: ProgressBar,
+    phase: String,
+    metric: Option<String>,
+    headline: Vec<(String, String)>,
+    last_line: Instant,
+}
+
+impl Display {
+    /// A display on stdout.
+    pub fn new() -> Self {
+        let live = std::io::stdout().is_terminal().then(MultiProgress::new);
+        Self { live, running: BTreeMap::new(), width: 0, warnings: Vec::new(), ended: BTreeMap::new() }
+    }
+
+    /// Shows an event.
+    pub fn event(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::RunStarted { run, pipeline, stages, warnings, .. } => {
+                self.width = stages.iter().map(|stage| stage.0.chars().count()).max().unwrap_or(0);
+                self.warnings.extend(warnings.iter().cloned());
+                self.line(&format!("{}, {}, run {run}", style(pipeline).bold(), screen::count(stages.len() as u64, "stage")));
+            }
+            RunEvent::StageStarted { stage, attempt, reasons, .. } => {
+                let why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                if self.live.is_none() {
+                    let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+                    self.line(&format!("{:width$}  started{again}  {}", stage.0, why.join(", "), width = self.width));
+                }
+                self.start(stage);
+            }
+            RunEvent::StageProgress { stage, done, total, unit, message, .. } => {
+                self.progress(stage, *done, *total, unit, message);
+            }
+            RunEvent::StageMetric { stage, name, value, unit, .. } => self.metric(stage, name, *value, unit.as_deref()),
+            RunEvent::StageLog { stage, level: Level::Warning, message, .. } => {
+                self.warnings.push(format!("{stage}: {message}"));
+            }
+            RunEvent::StageRetried { stage, attempt, failure, pause_ms, .. } => {
+                self.stop(stage);
+                let pause = screen::duration(Duration::from_millis(*pause_ms));
+                self.line(&format!(
+                    "{:width$}  {}  attempt {attempt}: {}; again in {pause}",
+                    stage.0,
+                    style("retry  ").yellow(),
+                    failure.fault.message,
+                    width = self.width
+                ));
+            }
+            RunEvent::StageEnded { .. } => self.ended(event),
+            RunEvent::TargetChecked { verdict, .. } => self.target(verdict),
+            RunEvent::RunEnded { outcome, duration_ms, .. } => self.finish(*outcome, *duration_ms),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, stage: &StageId) {
+        let bar = match &self.live {
+            Some(live) => live.add(ProgressBar::new_spinner()),
+            None => ProgressBar::hidden(),
+        };
+        bar.set_style(spinner());
+        bar.set_prefix(format!("{:width$}", stage.0, width = self.width));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        let running =
+            Running { bar, phase: String::new(), metric: None, headline: Vec::new(), last_line: Instant::now() };
+        self.running.insert(stage.clone(), running);
+    }
+
+    fn stop(&mut self, stage: &StageId) -> Option<Running> {
+        let running = self.running.remove(stage)?;
+        running.bar.finish_and_clear();
+        Some(running)
+    }
+
+    fn progress(&mut self, stage: &StageId, done: u64, total: u64, unit: &str, message: &str) {
+        let Some(running) = self.running.get_mut(stage) else { return };
+        let phase = format!("{total} {unit}");
+        if running.phase != phase || done < running.bar.position() {
+            running.bar.reset();
+            running.bar.set_style(if total > 0 { bar(unit) } else { spinner() });
+            running.bar.set_length(total);
+            running.phase = phase;
+        }
+        running.bar.set_position(done);
+        let message = match &running.metric {
+            Some(metric) => format!("{message} · {metric}"),
+            None => message.to_owned(),
+        };
+        if self.live.is_none() && running.last_line.elapsed() >= PLAIN_INTERVAL {
+            running.last_line = Instant::now();
+            let of = if total > 0 { format!("/{total}") } else { String::new() };
+            let line = format!("{:width$}  {done}{of} {unit}  {message}", stage.0, width = self.width);
+            self.line(&line);
+        } else {
+            running.bar.set_message(message);
+        }
+    }
+
+    fn metric(&mut self, stage: &StageId, name: &str, value: f64, unit: Option<&str>) {
+        if let Some(running) = self.running.get_mut(stage) {
+            let shown = measured(value, unit);
+            running.metric = Some(format!("{name} {shown}"));
+            running.headline.retain(|(known, _)| known != name);
+            running.headline.push((name.to_owned(), shown));
+        }
+    }
+
+    fn ended(&mut self, event: &RunEvent) {
+        let RunEvent::StageEnded { stage, outcome, reason, measured, failure, duration_ms, made_in_ms, .. } = event
+        else {
+            return;
+        };
+        *self.ended.entry(*outcome).or_default() += 1;
+        let running = self.stop(stage);
+        let took = match outcome {
+            Outcome::Ran | Outcome::Failed => screen::duration(Duration::from_millis(*duration_ms)),
+            Outcome::Cached => format!("saved {}", screen::duration(Duration::from_millis(made_in_ms.unwrap_or(0)))),
+            _ => String::new(),
+        };
+        // The last metrics that a stage reports are what it was about.
+        let headline = running.map_or_else(Vec::new, |running| running.headline);
+        let headline = headline.iter().rev().take(2).rev().map(|(name, shown)| format!("{name} {shown}"));
+        let mut notes: Vec<String> = (!reason.is_empty()).then(|| reason.clone()).into_iter().collect();
+        notes.extend(headline);
+        self.line(&format!(
+            "{:width$}  {}  {took:>15}  {}",
+            stage.0,
+            coloured(*outcome, format!("{outcome:<9}")),
+            style(notes.join(" · ")).dim(),
+            width = self.width
+        ));
+        if *outcome == Outcome::Cached {
+            self.warnings.extend(measured.warnings.iter().map(|warning| format!("{stage}: {warning}")));
+        }
+        for gate in &measured.gates {
+            self.gate(gate);
+        }
+        if let Some(failure) = failure.as_ref().filter(|_| *outcome == Outcome::Failed) {
+            self.line(&failure_text(failure));
+        }
+    }
+
+    fn gate(&self, gate: &Gate) {
+        self.line(&format!("{:width$}  {}  {}: {}", "", verdict(gate.status), gate.name, gate.reason, width = self.width));
+    }
+
+    fn target(&self, checked: &TargetVerdict) {
+        self.line(&format!("target {}  {}: {}", verdict(checked.status), checked.target, checked.reason));
+    }
+
+    fn finish(&mut self, outcome: RunOutcome, duration_ms: u64) {
+        for warning in std::mem::take(&mut self.warnings) {
+            self.line(&format!("{} {warning}", style("warning:").yellow().bold()));
+        }
+        let counts: Vec<String> = self.ended.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let how = match outcome {
+            RunOutcome::Succeeded => style(outcome.to_string()).green().bold(),
+            RunOutcome::Cancelled => style(outcome.to_string()).yellow().bold(),
+            _ => style(outcome.to_string()).red().bold(),
+        };
+        self.line(&format!("{how} in {}: {}", screen::duration(Duration::from_millis(duration_ms)), counts.join(", ")));
+    }
+
+    fn line(&self, text: &str) {
+        match &self.live {
+            Some(live) => {
+                // Fails only when the terminal has gone, and then there is nobody to tell.
+                let _ = live.println(text);
+            }
+            None => println!("{}", text.trim_end()),
+        }
+    }
+}
+
+/// `93.1 %`, `2.7 ms`, `12`.
+pub fn measured(value: f64, unit: Option<&str>) -> String {
+    match unit {
+        Some(unit) => format!("{} {unit}", screen::number(value)),
+        None => screen::number(value),
+    }
+}
+
+/// A failure in full: whose fault, what, the program's last words, what to do.
+pub fn failure_text(failure: &Failure) -> String {
+    let fault = &failure.fault;
+    let whose = match fault.class {
+        ErrorClass::User => "in the pipeline or its data",
+        ErrorClass::Environment => "in this machine's set-up",
+        ErrorClass::Internal => "in the stage program",
+    };
+    let mut text = format!("{} ({whose}) {}", style("error").red().bold(), fault.message);
+    for line in &failure.tail {
+        text.push_str(&format!("\n  │ {line}"));
+    }
+    if let Some(hint) = &fault.hint {
+        text.push_str(&format!("\n{} {hint}", style("hint:").cyan()));
+    }
+    text
+}
+
+/// A gate's verdict as a coloured word of fixed width.
+pub fn verdict(status: GateStatus) -> StyledObject<&'static str> {
+    match status {
+        GateStatus::Passed => style("passed        ").green(),
+        GateStatus::Failed => style("failed        ").red().bold(),
+        GateStatus::NotApplicable => style("not applicable").yellow(),
+    }
+}
+
+/// Something about an outcome in the outcome's colour.
+pub fn coloured(outcome: Outcome, text: String) -> StyledObject<String> {
+    match outcome {
+        Outcome::Ran => style(text).green(),
+        Outcome::Cached => style(text).cyan(),
+        Outcome::Skipped => style(text).dim(),
+        Outcome::Failed => style(text).red().bold(),
+        Outcome::Cancelled | Outcome::Blocked => style(text).yellow(),
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    template("{prefix}  {spinner} {elapsed}  {wide_msg}")
+}
+
+fn bar(unit: &str) -> ProgressStyle {
+    // Braces in a unit would be read as a placeholder.
+    let unit: String = unit.chars().filter(|c| c.is_alphanumeric() || *c == ' ').collect();
+    template(&format!(
+        "{{prefix}}  {{bar:20.cyan/dim}} {{human_pos}}/{{human_len}} {unit} · {{per_sec}} · {{eta}} left  {{wide_msg}}"
+    ))
+}
+
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("━╸─")
+}

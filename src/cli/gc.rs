@@ -1,0 +1,50 @@
+//! `stagewright gc`.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+use stagewright::{record::History, store::LocalStore};
+
+use super::{CliError, Exit, Scene, screen};
+
+/// Remove results that were not used for long, and bytes that nothing leads to
+///
+/// The last result of every stage stays, whatever its age, and so does all that is younger than an hour.
+#[derive(Args)]
+pub struct GcArgs {
+    /// Say what would be removed, remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Keep results used within this many days [default: `keep-days` of stagewright.toml, else 30]
+    #[arg(long, value_name = "DAYS")]
+    older_than: Option<u32>,
+}
+
+pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    let store = LocalStore::open(&config.store_dir)?;
+    let _alone = stagewright::run::lock_project(&config)?;
+    let days = args.older_than.unwrap_or(config.keep_days);
+    let age = Duration::from_secs(u64::from(days) * 86_400);
+    let roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
+    let plan = store.plan_gc(&roots, &BTreeSet::new(), age, SystemTime::now())?;
+    let removed = format!(
+        "{}, {} and {}: {}",
+        screen::count(plan.entries.len() as u64, "result"),
+        screen::count(plan.blobs.len() as u64, "blob"),
+        screen::count(plan.leftovers.len() as u64, "leftover"),
+        screen::bytes(plan.bytes)
+    );
+    let kept =
+        format!("{} and {}", screen::count(plan.kept_entries as u64, "result"), screen::count(plan.kept_blobs as u64, "blob"));
+    if args.dry_run {
+        println!("would remove {removed}\nwould keep {kept}");
+    } else {
+        store.collect(&plan)?;
+        println!("removed {removed}\nkept {kept}");
+    }
+    Ok(Exit::Success)
+}

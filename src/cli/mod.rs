@@ -1,0 +1,105 @@
+//! Arguments, terminal, hints, exit codes. One file a command.
+
+mod check;
+mod display;
+mod doctor;
+mod error;
+mod gc;
+mod graph;
+mod init;
+mod pipeline;
+mod plan;
+mod run;
+mod screen;
+mod show;
+mod stage;
+mod status;
+mod verify;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+pub use error::{CliError, Exit};
+use stagewright::config::{Config, Environment};
+
+/// Declarative pipelines for machine-learning models: typed, content-addressed, provable
+#[derive(Parser)]
+#[command(name = "stagewright", version, max_term_width = 100, after_help = Exit::HELP)]
+struct Args {
+    /// Work in this folder instead of the current one
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    Check(check::CheckArgs),
+    Plan(plan::PlanArgs),
+    Run(run::RunArgs),
+    Status(status::StatusArgs),
+    Show(show::ShowArgs),
+    Graph(graph::GraphArgs),
+    Stage(stage::StageArgs),
+    Doctor(doctor::DoctorArgs),
+    Gc(gc::GcArgs),
+    Verify(verify::VerifyArgs),
+}
+
+/// What every command gets: where it works and which variables are set.
+pub struct Scene {
+    folder: PathBuf,
+    environment: Environment,
+}
+
+impl Scene {
+    /// Settings of the project that the folder is in.
+    fn config(&self) -> Result<Config, CliError> {
+        Ok(Config::discover(&self.folder, &self.environment)?)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let environment = Environment::read();
+    start_log(environment.log.as_deref());
+    let folder = args.directory.unwrap_or_else(|| PathBuf::from("."));
+    let scene = Scene { folder, environment };
+    let done = match args.command {
+        Command::Init(args) => init::run(&scene, &args),
+        Command::Check(args) => check::run(&scene, &args),
+        Command::Plan(args) => plan::run(&scene, &args),
+        Command::Run(args) => run::run(&scene, args),
+        Command::Status(args) => status::run(&scene, &args),
+        Command::Show(args) => show::run(&scene, &args),
+        Command::Graph(args) => graph::run(&scene, &args),
+        Command::Stage(args) => stage::run(&scene, &args),
+        Command::Doctor(args) => doctor::run(&scene, &args),
+        Command::Gc(args) => gc::run(&scene, &args),
+        Command::Verify(args) => verify::run(&scene, &args),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // A reader that went away (`| head`) is no failure of ours.
+            if !error.is_broken_pipe() {
+                let _ = write!(io::stderr(), "{}", error.render());
+            }
+            error.exit.into()
+        }
+    }
+}
+
+fn start_log(filter: Option<&str>) {
+    if let Some(filter) = filter {
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    }
+}

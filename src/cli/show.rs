@@ -1,0 +1,179 @@
+//! `stagewright show`.
+
+use clap::Args;
+use console::style;
+use stagewright::{
+    config::Config,
+    record::{RunId, RunRecord, RunState, StageRecord, list_runs, read_run},
+    store::ArtifactKind,
+};
+
+use super::{CliError, Exit, Scene, display, screen};
+
+/// Show a run: its stages, metrics, gates and artifacts
+///
+/// Without arguments, the last run. Names can be a run's id or the end of one, and a stage's id.
+#[derive(Args)]
+pub struct ShowArgs {
+    /// A stage of the run, for example `train` or `train[seed=0]`
+    stage: Option<String>,
+    /// The run [default: the last one]
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the stage's log
+    #[arg(long, requires = "stage")]
+    log: bool,
+}
+
+pub fn run(scene: &Scene, args: &ShowArgs) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    let id = find_run(&config, args.run.as_deref())?;
+    let record = read_run(&config.state_dir, id)?;
+    match &args.stage {
+        None if args.json => print_json(&record)?,
+        None => print!("{}", whole(&record)),
+        Some(name) => {
+            let stage = record.stages.iter().find(|stage| stage.stage.0 == *name).ok_or_else(|| {
+                let known: Vec<&str> = record.stages.iter().map(|stage| stage.stage.0.as_str()).collect();
+                CliError::user(format_args!("run {id} has no stage `{name}`")).hint(format!("it has {}", known.join(", ")))
+            })?;
+            if args.log {
+                print!("{}", log(&config, &record, stage)?);
+            } else if args.json {
+                print_json(stage)?;
+            } else {
+                print!("{}", one(stage));
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// The last run, or the one whose id is or ends with `wanted`.
+pub fn find_run(config: &Config, wanted: Option<&str>) -> Result<RunId, CliError> {
+    let runs = list_runs(&config.state_dir)?;
+    let Some(wanted) = wanted else {
+        return runs.last().copied().ok_or_else(|| {
+            CliError::user("this project has no run yet").hint("`stagewright run` makes one")
+        });
+    };
+    let matching: Vec<RunId> = runs.into_iter().filter(|run| run.to_string().ends_with(wanted)).collect();
+    match matching[..] {
+        [run] => Ok(run),
+        [] => Err(CliError::user(format_args!("no run's id ends with `{wanted}`"))),
+        _ => Err(CliError::user(format_args!("the ids of {} runs end with `{wanted}`", matching.len())).hint("give more of the id")),
+    }
+}
+
+fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::environment(format_args!("cannot encode the record: {error}")))?;
+    println!("{text}");
+    Ok(())
+}
+
+/// One line about a run as a whole.
+pub fn headline(record: &RunRecord) -> String {
+    let state = match record.state {
+        RunState::Ended(outcome) => outcome.to_string(),
+        RunState::Running => "running".to_owned(),
+        RunState::Killed => "killed before its end".to_owned(),
+    };
+    let when = record.started.map_or_else(|| "at an unknown time".to_owned(), |at| format!("{at:.0}"));
+    let took = screen::duration(std::time::Duration::from_millis(record.duration_ms()));
+    format!("run {}  {}  {}  {when}  {took}", record.run, style(&record.pipeline).bold(), state)
+}
+
+fn whole(record: &RunRecord) -> String {
+    let mut text = headline(record) + "\n";
+    if let Some(git) = &record.git {
+        let commit = git.commit.as_deref().unwrap_or("no commit");
+        let branch = git.branch.as_deref().map(|branch| format!(" on {branch}")).unwrap_or_default();
+        let dirty = if git.dirty { ", with uncommitted changes" } else { "" };
+        text.push_str(&format!("git {}{branch}{dirty}\n", commit.get(..12).unwrap_or(commit)));
+    }
+    text.push('\n');
+    let rows: Vec<Vec<String>> = record.stages.iter().map(row).collect();
+    text.push_str(&screen::table(&rows));
+    for stage in &record.stages {
+        for gate in &stage.measured.gates {
+            text.push_str(&format!("{} {}  {}: {}\n", stage.stage, display::verdict(gate.status), gate.name, gate.reason));
+        }
+    }
+    for target in &record.targets {
+        text.push_str(&format!("target {}  {}: {}\n", display::verdict(target.status), target.target, target.reason));
+    }
+    text
+}
+
+fn row(stage: &StageRecord) -> Vec<String> {
+    let outcome = match stage.outcome {
+        Some(outcome) => display::coloured(outcome, outcome.to_string()).to_string(),
+        None => "not ended".to_owned(),
+    };
+    let took = stage.duration_ms.map(|ms| screen::duration(std::time::Duration::from_millis(ms))).unwrap_or_default();
+    let metrics: Vec<String> = stage
+        .measured
+        .metrics
+        .iter()
+        .take(3)
+        .map(|(name, metric)| format!("{name} {}", display::measured(metric.value, metric.unit.as_deref())))
+        .collect();
+    vec![stage.stage.0.clone(), outcome, took, stage.reason.clone(), metrics.join(" · ")]
+}
+
+fn one(stage: &StageRecord) -> String {
+    let mut rows = vec![row(stage)[..4].to_vec()];
+    let mut add = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    if let Some(key) = &stage.key {
+        add("action key", key.to_string());
+    }
+    if let Some(run) = &stage.made_in {
+        add("made in run", run.to_string());
+    }
+    let mut text = screen::table(&rows[..1]) + &screen::table(&rows[1..]);
+    let section = |text: &mut String, title: &str, rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            text.push_str(&format!("\n{}\n{}", style(title).bold(), screen::table(&rows)));
+        }
+    };
+    let outputs = stage.outputs.iter().map(|(port, output)| {
+        let artifact = &output.artifact;
+        let files = if artifact.kind == ArtifactKind::Tree { screen::count(artifact.files, "file") } else { String::new() };
+        vec![port.clone(), output.artifact_type.clone(), artifact.digest.to_string(), screen::bytes(artifact.bytes), files]
+    });
+    section(&mut text, "outputs", outputs.collect());
+    let metrics = stage.measured.metrics.iter();
+    section(
+        &mut text,
+        "metrics",
+        metrics.map(|(name, metric)| vec![name.clone(), display::measured(metric.value, metric.unit.as_deref())]).collect(),
+    );
+    let gates = stage.measured.gates.iter();
+    section(
+        &mut text,
+        "gates",
+        gates.map(|gate| vec![gate.name.clone(), display::verdict(gate.status).to_string(), gate.reason.clone()]).collect(),
+    );
+    section(&mut text, "warnings", stage.measured.warnings.iter().map(|warning| vec![warning.clone()]).collect());
+    if let Some(failure) = &stage.failure {
+        text.push_str(&format!("\n{}\n", display::failure_text(failure)));
+    }
+    text
+}
+
+fn log(config: &Config, record: &RunRecord, stage: &StageRecord) -> Result<String, CliError> {
+    let run = stage.made_in.unwrap_or(record.run);
+    let source = if run == record.run { Some(stage.log.clone()) } else {
+        // A reused result was made in an earlier run, which has the log.
+        let earlier = read_run(&config.state_dir, run)?;
+        earlier.stages.iter().find(|other| other.key == stage.key).map(|other| other.log.clone())
+    };
+    let Some(path) = source.flatten() else {
+        return Err(CliError::user(format_args!("`{}` has no log: its program was not started", stage.stage)));
+    };
+    let path = config.state_dir.join("runs-v1").join(run.to_string()).join(path);
+    std::fs::read_to_string(&path).map_err(|error| CliError::environment(format_args!("cannot read {}: {error}", path.display())))
+}

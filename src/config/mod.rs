@@ -1,0 +1,181 @@
+//! Project root and settings: the file as written → resolved settings.
+//!
+//! A project is a folder with a `stagewright.toml`, which may be empty:
+//!
+//! ```toml
+//! [store]
+//! path = ".stagewright/store"     # where artifacts are kept; relative to this file
+//!
+//! [stages]
+//! paths = ["../target/release"]   # folders with stage programs, searched after the one stagewright itself is in
+//!
+//! [cache]
+//! salt = ""                       # another value makes every stage run again
+//! keep-days = 30                  # gc keeps results used within this many days
+//! ```
+
+mod environment;
+
+use std::path::{Path, PathBuf};
+
+pub use environment::{Environment, VARIABLES, Variable};
+use serde::Deserialize;
+
+/// Name of the file that marks a project's root.
+pub const FILE_NAME: &str = "stagewright.toml";
+
+/// Name of the folder for the project's state: store, runs, caches.
+pub const STATE_FOLDER: &str = ".stagewright";
+
+/// Resolved settings of a project. All paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The project's root folder.
+    pub root: PathBuf,
+    /// Folder of the project's state.
+    pub state_dir: PathBuf,
+    /// Folder of the store.
+    pub store_dir: PathBuf,
+    /// Folders to search for stage programs after the one that holds `stagewright` itself and before `PATH`.
+    pub stage_paths: Vec<PathBuf>,
+    /// Part of every action key.
+    pub salt: String,
+    /// Days that `gc` keeps an unused result.
+    pub keep_days: u32,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither the folder nor any above it has a project file.
+    #[error("no {FILE_NAME} in {start} or any folder above it")]
+    NoProject {
+        /// Where the search began.
+        start: PathBuf,
+    },
+    /// A file can't be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no valid project file.
+    #[error("{path} is not a valid project file:\n{reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct ConfigFile {
+    store: StoreSection,
+    stages: StagesSection,
+    cache: CacheSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct StoreSection {
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct StagesSection {
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct CacheSection {
+    salt: String,
+    keep_days: u32,
+}
+
+impl Default for CacheSection {
+    fn default() -> Self {
+        Self { salt: String::new(), keep_days: 30 }
+    }
+}
+
+impl Config {
+    /// Finds the project that `start` is in, going up from folder to folder, and reads its settings.
+    pub fn discover(start: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let start = std::path::absolute(start)
+            .map_err(|source| ConfigError::Read { path: start.to_owned(), source })?;
+        let root = start.ancestors().find(|folder| folder.join(FILE_NAME).is_file());
+        let root = root.ok_or_else(|| ConfigError::NoProject { start: start.clone() })?;
+        Self::load(root, environment)
+    }
+
+    /// Reads the settings of the project at `root`.
+    pub fn load(root: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let path = root.join(FILE_NAME);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let file: ConfigFile = toml::from_str(&text)
+            .map_err(|error| ConfigError::Invalid { path, reason: error.to_string().trim_end().to_owned() })?;
+        let state_dir = root.join(STATE_FOLDER);
+        let stored = file.store.path.map(|path| root.join(path));
+        let store_dir = environment.store.clone().or(stored).unwrap_or_else(|| state_dir.join("store"));
+        let mut stage_paths = environment.stage_path.clone();
+        stage_paths.extend(file.stages.paths.iter().map(|path| root.join(path)));
+        Ok(Self {
+            root: root.to_owned(),
+            state_dir,
+            store_dir,
+            stage_paths,
+            salt: file.cache.salt,
+            keep_days: file.cache.keep_days,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn project(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn is_found_from_a_folder_below() {
+        let folder = project("");
+        let below = folder.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        let config = Config::discover(&below, &Environment::default()).unwrap();
+        assert_eq!(config.root, folder.path());
+        assert_eq!(config.store_dir, folder.path().join(".stagewright/store"));
+        assert_eq!((config.salt.as_str(), config.keep_days), ("", 30));
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let folder = project("[store]\npath = 'kept'\n[stages]\npaths = ['bin']\n");
+        let config = Config::load(folder.path(), &Environment::default()).unwrap();
+        assert_eq!(config.store_dir, folder.path().join("kept"));
+        let environment =
+            Environment { store: Some("/elsewhere".into()), stage_path: vec!["/first".into()], ..Default::default() };
+        let config = Config::load(folder.path(), &environment).unwrap();
+        assert_eq!(config.store_dir, Path::new("/elsewhere"));
+        assert_eq!(config.stage_paths, [PathBuf::from("/first"), folder.path().join("bin")]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let folder = project("[store]\npth = 'x'\n");
+        let error = Config::load(folder.path(), &Environment::default()).unwrap_err().to_string();
+        let error = error.replace(&folder.path().display().to_string(), "<project>");
+        insta::assert_snapshot!(error, @"");
+    }
+}

@@ -1,0 +1,15 @@
+//! Stagewright: declarative pipelines for machine-learning models, typed, content-addressed, provable.
+//!
+//! The flow, one function from one type to the next:
+//!
+//! ```text
+//! pipeline.yaml ─spec→ PipelineSpec ─plan→ Plan ─run→ ActionResult ─record→ run record ─report→ what people read
+//! ```
+
+pub mod config;
+pub mod catalog;
+pub mod digest;
+pub mod plan;
+pub mod plugin;
+pub mod record;
+pub mod store;

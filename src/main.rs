@@ -1,0 +1,7 @@
+//! The `stagewright` program.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

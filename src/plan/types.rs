@@ -1,0 +1,169 @@
+//! A pipeline compiled: typed, checked, ordered. Nothing has run yet.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stagewright_protocol::Resources;
+
+use crate::catalog::Program;
+
+/// Id of one stage of a plan: `train`, or `train[seed=0]` for one combination of a matrix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageId(pub String);
+
+impl fmt::Display for StageId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A compiled pipeline.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `name:` of the pipeline.
+    pub name: String,
+    /// The pipeline file, relative to the project root.
+    pub file: PathBuf,
+    /// Actions in a topological order; ties in the order of the file.
+    pub actions: Vec<Action>,
+    /// Gates on metrics.
+    pub targets: Vec<Target>,
+    /// Things worth telling that do not stop the run.
+    pub warnings: Vec<String>,
+}
+
+/// One resolved execution of one stage.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// Unique in the plan.
+    pub id: StageId,
+    /// Line of the stage in the pipeline file, from 1.
+    pub line: usize,
+    /// What carries it out.
+    pub program: Program,
+    /// Params with defaults filled in and units resolved.
+    pub params: Value,
+    /// What each input port is bound to.
+    pub inputs: BTreeMap<String, Vec<Binding>>,
+    /// Stages that must have ended well before, although nothing of theirs is read.
+    pub needs: Vec<StageId>,
+    /// Set when `if:` is false: the stage is skipped with this reason.
+    pub skip: Option<String>,
+    /// Where outputs are placed in the work tree, by port; relative to the project root.
+    pub exports: BTreeMap<String, PathBuf>,
+    /// Environment variables declared for the stage; part of the key.
+    pub env: BTreeMap<String, String>,
+    /// Seed given to the stage; part of the key.
+    pub seed: u64,
+    /// What the stage occupies while it runs; 0 cpus is all of them.
+    pub resources: Resources,
+    /// Ends a run that takes longer.
+    pub timeout: Option<Duration>,
+    /// When and how often a failed run is tried again.
+    pub retry: Retry,
+    /// False: never reuse a result (it is stored all the same).
+    pub cache: bool,
+    /// A failure does not fail the run; dependents are blocked all the same.
+    pub continue_on_error: bool,
+}
+
+/// One artifact bound to an input port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Name the stage sees: `as:`, else the producing stage's id or the path's file name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Port type.
+    pub artifact_type: String,
+    /// Role of a dataset (`train`, `test`, `calibration`), where the pipeline gives one.
+    pub role: Option<String>,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or folder of the work tree, relative to the project root.
+    Path(PathBuf),
+    /// An output of another stage.
+    Output {
+        /// The producer.
+        stage: StageId,
+        /// Its output port.
+        port: String,
+    },
+}
+
+/// When a failed run is tried again. A failed gate never is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Retry {
+    /// Runs after the first.
+    pub max: u32,
+    /// Classes of failure that are tried again; empty means all of them.
+    pub on: Vec<FailureClass>,
+    /// Pause before the first retry; doubles each time.
+    pub backoff: Duration,
+}
+
+/// Why a run of a stage failed, as far as retrying cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureClass {
+    /// The machine's fault (`infra` in the pipeline).
+    Environment,
+    /// Killed for memory.
+    Memory,
+    /// Took longer than allowed.
+    Timeout,
+    /// The program ended badly or answered with another error.
+    ExitCode,
+}
+
+/// A gate on a metric, evaluated when its stage has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Key under `targets:`.
+    pub name: String,
+    /// Line in the pipeline file, from 1.
+    pub line: usize,
+    /// Stage that reports the metric.
+    pub stage: StageId,
+    /// The metric.
+    pub metric: String,
+    /// What it has to satisfy.
+    pub bound: Bound,
+}
+
+/// What a target's metric has to satisfy. Values are in the metric's own unit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bound {
+    /// metric ≤ value.
+    AtMost(f64),
+    /// metric ≥ value.
+    AtLeast(f64),
+    /// metric ≥ other − value: the metric may fall by at most `value` below another one.
+    DropAtMost {
+        /// Stage that reports the other metric.
+        stage: StageId,
+        /// The other metric.
+        metric: String,
+        /// Allowed fall, ≥ 0.
+        value: f64,
+    },
+    /// metric ≤ factor · other (ratio of two metrics, for latency and size).
+    RatioAtMost {
+        /// Stage that reports the other metric.
+        stage: StageId,
+        /// The other metric.
+        metric: String,
+        /// Allowed ratio.
+        value: f64,
+    },
+}

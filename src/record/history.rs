@@ -1,0 +1,124 @@
+//! The last result of each stage of a pipeline: what a new run is compared with.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::RecordError;
+use crate::{
+    digest::Digest,
+    plan::{ActionKey, KeyMaterial, StageId},
+};
+
+/// Lines beyond the needed ones before the file is written anew.
+const SLACK: usize = 64;
+
+/// One stage's last result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastResult {
+    /// The stage.
+    pub stage: StageId,
+    /// Its key.
+    pub key: ActionKey,
+    /// What the key was made of.
+    pub material: KeyMaterial,
+    /// How long making the result took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Last results by stage. Lost or torn lines cost a worse explanation and nothing else, so they are passed over.
+#[derive(Debug)]
+pub struct History {
+    path: PathBuf,
+    last: HashMap<StageId, LastResult>,
+    lines: usize,
+    file: Option<File>,
+}
+
+impl History {
+    /// Reads what is known of a pipeline's stages.
+    pub fn load(state_dir: &Path, pipeline: &Path) -> Result<Self, RecordError> {
+        let name = Digest::of(pipeline.as_os_str().as_encoded_bytes()).hex();
+        let path = state_dir.join("last-v1").join(format!("{}.jsonl", &name[..32]));
+        let text = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(RecordError::io("read", &path)(error)),
+        };
+        let mut last = HashMap::new();
+        let mut lines = 0;
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            lines += 1;
+            if let Ok(result) = serde_json::from_slice::<LastResult>(line) {
+                last.insert(result.stage.clone(), result);
+            }
+        }
+        Ok(Self { path, last, lines, file: None })
+    }
+
+    /// The last result of a stage.
+    pub fn last(&self, stage: &StageId) -> Option<&LastResult> {
+        self.last.get(stage)
+    }
+
+    /// How long the stage usually takes.
+    pub fn usual(&self, stage: &StageId) -> Option<Duration> {
+        self.last.get(stage).map(|result| Duration::from_millis(result.duration_ms))
+    }
+
+    /// Notes a stage's newest result, made or reused.
+    pub fn note(&mut self, result: LastResult) -> Result<(), RecordError> {
+        if self.last.get(&result.stage) == Some(&result) {
+            return Ok(());
+        }
+        self.last.insert(result.stage.clone(), result.clone());
+        if self.lines > 2 * self.last.len() + SLACK {
+            return self.rewrite();
+        }
+        let mut line = encode(&result)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let folder = self.path.parent().unwrap_or(Path::new("."));
+                fs::create_dir_all(folder).map_err(RecordError::io("create", folder))?;
+                // A line torn by a kill is closed, so that it spoils no other.
+                line.insert(0, b'\n');
+                let open = File::options().append(true).create(true).open(&self.path);
+                self.file.insert(open.map_err(RecordError::io("open", &self.path))?)
+            }
+        };
+        self.lines += 1;
+        file.write_all(&line).map_err(RecordError::io("write", &self.path))
+    }
+
+    fn rewrite(&mut self) -> Result<(), RecordError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut all: Vec<_> = self.last.values().collect();
+        all.sort_unstable_by(|a, b| a.stage.cmp(&b.stage));
+        let mut bytes = Vec::new();
+        for result in all {
+            bytes.extend(encode(result)?);
+        }
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(RecordError::io("create a file in", folder))?;
+        file.write_all(&bytes).map_err(RecordError::io("write", &self.path))?;
+        file.persist(&self.path).map_err(|error| RecordError::io("write", &self.path)(error.error))?;
+        self.lines = self.last.len();
+        // The old handle leads to the file that was replaced.
+        self.file = None;
+        Ok(())
+    }
+}
+
+fn encode(result: &LastResult) -> Result<Vec<u8>, RecordError> {
+    let mut line = serde_json::to_vec(result)
+        .map_err(|error| RecordError::Encode { what: "a stage's last result", reason: error.to_string() })?;
+    line.push(b'\n');
+    Ok(line)
+}

@@ -1,0 +1,31 @@
+//! The run record: what happened, in order, and what came of it.
+//!
+//! ```text
+//! <state>/runs-v1/<run id>/events.jsonl   a header line, then one [`RunEvent`] a line
+//! <state>/runs-v1/<run id>/logs/          what each stage said, as it says it
+//! <state>/runs-v1/<run id>/alive          locked while the run's process lives
+//! <state>/last-v1/<pipeline>.jsonl        the last result of each stage, to name what changed since
+//! ```
+//!
+//! The event log has one writer, appends whole lines and never rewrites them, so a killed run leaves at worst a torn last
+//! line, which readers drop.
+
+mod error;
+mod event;
+mod git;
+mod history;
+mod id;
+mod reader;
+mod reason;
+mod result;
+mod writer;
+
+pub use error::RecordError;
+pub use event::{Failure, GitState, HostState, MetricValue, Outcome, RunEvent, RunOutcome, TargetVerdict};
+pub use git::git_state;
+pub use history::{History, LastResult};
+pub use id::RunId;
+pub use reader::{RunRecord, RunState, StageRecord, list_runs, read_run};
+pub use reason::{Reason, differences};
+pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
+pub use writer::{RECORD_VERSION, RunWriter};

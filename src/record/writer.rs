@@ -1,0 +1,114 @@
+//! Writing a run's record.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, RecordError, RunEvent, RunId};
+
+/// Version of the event log's format.
+///
+/// 1: first release.
+pub const RECORD_VERSION: u32 = 1;
+
+/// First line of an event log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Header {
+    /// [`RECORD_VERSION`].
+    pub(super) stagewright_run: u32,
+    /// Id of the run.
+    pub(super) run: String,
+    /// Name and version of the writer.
+    pub(super) writer: String,
+}
+
+/// The one writer of a run's record. The run counts as alive until it is dropped.
+#[derive(Debug)]
+pub struct RunWriter {
+    run: RunId,
+    folder: PathBuf,
+    events: File,
+    // Held for its lock, which the system takes back whatever way the process ends.
+    _alive: File,
+}
+
+impl RunWriter {
+    /// Starts the record of a new run.
+    pub fn create(state_dir: &Path, run: RunId) -> Result<Self, RecordError> {
+        let folder = run_folder(state_dir, run);
+        let logs = folder.join("logs");
+        fs::create_dir_all(&logs).map_err(RecordError::io("create", &logs))?;
+        let alive_path = alive_path(&folder);
+        let alive = File::create(&alive_path).map_err(RecordError::io("create", &alive_path))?;
+        alive.lock().map_err(RecordError::io("lock", &alive_path))?;
+        let path = events_path(&folder);
+        let events = File::options()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(RecordError::io("create", &path))?;
+        let mut writer = Self { run, folder, events, _alive: alive };
+        writer.write_line(&Header {
+            stagewright_run: RECORD_VERSION,
+            run: run.to_string(),
+            writer: concat!("stagewright ", env!("CARGO_PKG_VERSION")).to_owned(),
+        })?;
+        Ok(writer)
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends an event, unless it is one for displays only. Results of stages and the end of the run survive a loss of
+    /// power; the rest survives the death of the process.
+    pub fn append(&mut self, event: &RunEvent) -> Result<(), RecordError> {
+        if !event.is_recorded() {
+            return Ok(());
+        }
+        self.write_line(event)?;
+        let lasting = matches!(
+            event,
+            RunEvent::StageEnded { outcome: Outcome::Ran | Outcome::Failed, .. } | RunEvent::RunEnded { .. }
+        );
+        if lasting {
+            self.events.sync_data().map_err(RecordError::io("sync", &events_path(&self.folder)))?;
+        }
+        Ok(())
+    }
+
+    fn write_line<T: Serialize>(&mut self, line: &T) -> Result<(), RecordError> {
+        let mut bytes = serde_json::to_vec(line)
+            .map_err(|error| RecordError::Encode { what: "an event", reason: error.to_string() })?;
+        bytes.push(b'\n');
+        // One write a line: a reader, or a kill, sees whole lines but for the last.
+        self.events.write_all(&bytes).map_err(RecordError::io("write", &events_path(&self.folder)))
+    }
+}
+
+pub(super) fn runs_folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("runs-v1")
+}
+
+pub(super) fn run_folder(state_dir: &Path, run: RunId) -> PathBuf {
+    runs_folder(state_dir).join(run.to_string())
+}
+
+pub(super) fn events_path(folder: &Path) -> PathBuf {
+    folder.join("events.jsonl")
+}
+
+pub(super) fn alive_path(folder: &Path) -> PathBuf {
+    folder.join("alive")
+}

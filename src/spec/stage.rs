@@ -1,0 +1,236 @@
+//! One entry of `stages:` → [`StageSpec`].
+
+use super::{
+    diagnostic::Diagnostic,
+    expression::{Expression, ExpressionKind, Text, reference, stage_reference, template},
+    fields::{self, Findings},
+    input,
+    settings,
+    tree::{Node, NodeData},
+    types::{Condition, MatrixSpec, Name, Settings, Spanned, StageSpec, UsesSpec, Value},
+};
+
+const KEYS: &[&str] = &[
+    "uses", "inputs", "with", "outputs", "needs", "matrix", "strategy", "if", "env", "seed", "resources",
+    "timeout-minutes", "retry", "cache", "continue-on-error", "runs-on",
+];
+
+const NOT_BUILT: &[(&str, &str)] = &[
+    ("cmd", "make the command a stage program and name it with `uses`"),
+    ("run", "make the command a stage program and name it with `uses`"),
+    ("deps", "bind paths to ports under `inputs`"),
+    ("outs", "place outputs in the work tree under `outputs`"),
+    ("frozen", "leave the stage out, or skip it with `if: false`"),
+    ("always", "write `cache: false`"),
+    ("secrets", "give the value to the stage program outside of the pipeline"),
+    ("checkpoint", "a stopped stage resumes by itself where its program can"),
+];
+
+/// Reads `stages:`.
+pub(super) fn read_all(key: &Name, node: &Node, findings: &mut Findings) -> Vec<StageSpec> {
+    let entries = fields::map(node, "`stages`", findings);
+    if entries.is_empty() && matches!(node.data, NodeData::Null | NodeData::Map(_)) {
+        findings.push(
+            Diagnostic::error("spec::no-stages", "`stages` declares no stage")
+                .at(key.span.clone(), "")
+                .hint("declare one: `train: { uses: train }`"),
+        );
+    }
+    entries.iter().filter_map(|(name, node)| read(name, node, findings)).collect()
+}
+
+fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> {
+    let what = format!("stage `{}`", name.value);
+    if !reference::is_stage_name(&name.value) {
+        findings.push(reference::stage_name_error(&name.value, name.span.clone()));
+    }
+    let mut stage = StageSpec {
+        name: name.clone(),
+        uses: UsesSpec { program: Spanned::new(String::new(), name.span.clone()), cache_version: None },
+        inputs: Vec::new(),
+        with: None,
+        outputs: Vec::new(),
+        needs: Vec::new(),
+        matrix: None,
+        condition: None,
+        env: Vec::new(),
+        seed: None,
+        settings: Settings::default(),
+    };
+    let before = findings.len();
+    let entries = fields::map(node, &what, findings);
+    if findings.len() > before {
+        return None;
+    }
+    let mut has_program = false;
+    let mut matrix_key: Option<&Name> = None;
+    for (key, node) in entries {
+        match key.as_str() {
+            "uses" => {
+                has_program = true;
+                stage.uses = uses(node, findings)?;
+            }
+            "inputs" => stage.inputs = input::read_all(node, &what, findings),
+            "with" => stage.with = with(node, &what, findings),
+            "outputs" => stage.outputs = fields::named_values(node, &format!("`outputs` of {what}"), findings),
+            "needs" => {
+                stage.needs = fields::items(node)
+                    .iter()
+                    .filter_map(|item| stage_name(item, "an entry of `needs`", findings))
+                    .collect();
+            }
+            "matrix" | "strategy" => {
+                if let Some(other) = matrix_key {
+                    findings.push(
+                        Diagnostic::error("spec::two-matrices", format!("{what} has two matrices"))
+                            .at(key.span.clone(), "a second one")
+                            .at(other.span.clone(), "first here"),
+                    );
+                    continue;
+                }
+                matrix_key = Some(key);
+                stage.matrix =
+                    if key.value == "matrix" { Some(matrix(node, findings)) } else { strategy(node, findings) };
+            }
+            "if" => stage.condition = condition(node, findings),
+            "env" => stage.env = fields::named_values(node, &format!("`env` of {what}"), findings),
+            "seed" => stage.seed = Some(fields::value(node, findings)),
+            "steps" | "jobs" | "on" => findings.push(
+                Diagnostic::error("spec::workflow-key", format!("`{}` is a key of a GitHub workflow, not of a stage", key.value))
+                    .at(key.span.clone(), "")
+                    .hint("a stage runs one program, named by `uses`"),
+            ),
+            _ if settings::read_key(&mut stage.settings, key, node, findings) => {}
+            _ => {
+                has_program |= matches!(key.as_str(), "cmd" | "run");
+                findings.extend(fields::unknown_key(key, &what, KEYS, NOT_BUILT));
+            }
+        }
+    }
+    if !has_program {
+        findings.push(
+            fields::missing(name.span.clone(), &what, "uses").hint("name the stage program: `uses: train`"),
+        );
+    }
+    Some(stage)
+}
+
+fn uses(node: &Node, findings: &mut Findings) -> Option<UsesSpec> {
+    let written = fields::text(node, "`uses`", findings)?;
+    let Some((program, version)) = written.value.split_once('@') else {
+        return Some(UsesSpec { program: written, cache_version: None });
+    };
+    let Ok(version) = version.parse() else {
+        findings.push(
+            Diagnostic::error("spec::uses", format!("`{version}` behind `@` is not a version"))
+                .at(written.span, "")
+                .hint(format!("write a whole number as in `{program}@1`, or leave it out")),
+        );
+        return None;
+    };
+    Some(UsesSpec {
+        program: Spanned::new(program.to_owned(), written.span.clone()),
+        cache_version: Some(Spanned::new(version, written.span)),
+    })
+}
+
+fn with(node: &Node, what: &str, findings: &mut Findings) -> Option<Value> {
+    match &node.data {
+        NodeData::Null => None,
+        NodeData::Map(_) => Some(fields::value(node, findings)),
+        _ => {
+            findings.push(fields::wrong(node, &format!("`with` of {what}"), "a map of params"));
+            None
+        }
+    }
+}
+
+/// A stage named outside of an expression.
+pub(super) fn stage_name(
+    node: &Node,
+    what: &str,
+    findings: &mut Findings,
+) -> Option<super::expression::StageReference> {
+    let place = fields::place(node, what, findings)?;
+    stage_reference(&place).map_err(|error| findings.push(error)).ok()
+}
+
+fn strategy(node: &Node, findings: &mut Findings) -> Option<MatrixSpec> {
+    let mut found = None;
+    for (key, node) in fields::map(node, "`strategy`", findings) {
+        match key.as_str() {
+            "matrix" => found = Some(matrix(node, findings)),
+            _ => findings.extend(fields::unknown_key(
+                key,
+                "`strategy`",
+                &["matrix"],
+                &[("fail-fast", "a failed stage blocks only what depends on it"), ("max-parallel", "`resources` bound what runs at once")],
+            )),
+        }
+    }
+    found
+}
+
+fn matrix(node: &Node, findings: &mut Findings) -> MatrixSpec {
+    let mut found =
+        MatrixSpec { span: node.span.clone(), axes: Vec::new(), include: Vec::new(), exclude: Vec::new() };
+    for (key, node) in fields::map(node, "`matrix`", findings) {
+        match key.as_str() {
+            "include" => found.include = fields::items(node).iter().map(|item| fields::value(item, findings)).collect(),
+            "exclude" => found.exclude = fields::items(node).iter().map(|item| fields::value(item, findings)).collect(),
+            _ => {
+                if !reference::is_stage_name(&key.value) {
+                    findings.push(
+                        Diagnostic::error("spec::matrix", format!("`{}` can't be the name of an axis", key.value))
+                            .at(key.span.clone(), "")
+                            .hint("a name starts with a letter and goes on with letters, digits, `-` and `_`"),
+                    );
+                }
+                found.axes.push((key.clone(), fields::value(node, findings)));
+            }
+        }
+    }
+    found
+}
+
+/// Reads `if:`: a boolean, or one expression that is the whole text.
+pub(super) fn condition(node: &Node, findings: &mut Findings) -> Option<Condition> {
+    let (text, verbatim) = match &node.data {
+        NodeData::Bool(value) => {
+            let expression = Expression { span: node.span.clone(), kind: ExpressionKind::Literal((*value).into()) };
+            return Some(Condition { span: node.span.clone(), text: value.to_string(), expression });
+        }
+        NodeData::Text { text, verbatim } => (text, *verbatim),
+        _ => {
+            findings.push(fields::wrong(node, "`if`", "an expression or a boolean"));
+            return None;
+        }
+    };
+    let place = Text { text, whole: node.span.clone(), verbatim };
+    let before = findings.len();
+    let found = template(&place, findings);
+    if findings.len() > before {
+        return None;
+    }
+    match found.as_ref().map(|template| template.whole()) {
+        Some(Some(expression)) => {
+            Some(Condition { span: node.span.clone(), text: text.trim().to_owned(), expression: expression.clone() })
+        }
+        Some(None) => {
+            findings.push(
+                Diagnostic::error("spec::condition", "`if` mixes text and expressions, which would always be true")
+                    .at(node.span.clone(), "")
+                    .hint(format!("write one expression: `if: ${{{{ {} }}}}`", text.replace("${{", "").replace("}}", "").split_whitespace().collect::<Vec<_>>().join(" "))),
+            );
+            None
+        }
+        None => {
+            findings.push(
+                Diagnostic::error("spec::condition", "`if` is an expression")
+                    .at(node.span.clone(), "this is text")
+                    .hint(format!("write `if: ${{{{ {} }}}}`", text.trim())),
+            );
+            None
+        }
+    }
+}

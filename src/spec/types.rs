@@ -1,0 +1,334 @@
+//! A pipeline as written: every value with the place it stands at.
+
+use std::{ops::Range, time::Duration};
+
+use super::{
+    diagnostic::{Diagnostic, LineIndex},
+    expression::{Expression, StageReference, Template},
+};
+
+/// Byte range in the pipeline file.
+pub type Span = Range<usize>;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A name as written: of a stage, port, key or variable.
+pub type Name = Spanned<String>;
+
+/// A value as written: YAML with expressions inside its texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A finite number.
+    Number(serde_json::Number),
+    /// Text without expressions.
+    Text(String),
+    /// Text with at least one expression.
+    Template(Template),
+    /// A list.
+    List(Vec<Value>),
+    /// A map in the order written.
+    Map(Vec<(Name, Value)>),
+}
+
+/// A whole pipeline file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineSpec {
+    /// Name of the file, as given to [`super::parse`].
+    pub file: String,
+    /// Turns byte offsets of this file into lines.
+    pub lines: LineIndex,
+    /// `name:`; without it the file's name counts.
+    pub name: Option<Name>,
+    /// `params:`.
+    pub params: ParamsSpec,
+    /// `env:` of all stages.
+    pub env: Vec<(Name, Value)>,
+    /// `seed:` of all stages.
+    pub seed: Option<Value>,
+    /// `defaults:` for stages that do not say otherwise.
+    pub defaults: Settings,
+    /// `targets:`.
+    pub targets: Vec<TargetSpec>,
+    /// `stages:` in the order written.
+    pub stages: Vec<StageSpec>,
+    /// Things worth telling that are no errors.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Where params come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParamsSpec {
+    /// There are none.
+    None,
+    /// A map in the pipeline file, without expressions.
+    Inline(Value),
+    /// YAML or JSON files, relative to the project root; a later one overrides an earlier one.
+    Files(Vec<Name>),
+}
+
+/// One declared stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageSpec {
+    /// Its key under `stages:`.
+    pub name: Name,
+    /// `uses:`.
+    pub uses: UsesSpec,
+    /// `inputs:` by port.
+    pub inputs: Vec<InputSpec>,
+    /// `with:`, always a map.
+    pub with: Option<Value>,
+    /// `outputs:` by port: where the output is placed in the work tree.
+    pub outputs: Vec<(Name, Value)>,
+    /// `needs:`.
+    pub needs: Vec<StageReference>,
+    /// `matrix:` or `strategy.matrix:`.
+    pub matrix: Option<MatrixSpec>,
+    /// `if:`.
+    pub condition: Option<Condition>,
+    /// `env:`.
+    pub env: Vec<(Name, Value)>,
+    /// `seed:`.
+    pub seed: Option<Value>,
+    /// What a stage and `defaults:` have in common.
+    pub settings: Settings,
+}
+
+/// How a stage is run; every part may come from `defaults:`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
+    /// `resources:`.
+    pub resources: ResourcesSpec,
+    /// `timeout-minutes:`.
+    pub timeout: Option<Duration>,
+    /// `retry:`.
+    pub retry: Option<RetrySpec>,
+    /// `cache:`.
+    pub cache: Option<bool>,
+    /// `continue-on-error:`.
+    pub continue_on_error: Option<bool>,
+    /// `runs-on:`, labels of a machine for the executors that choose one.
+    pub runs_on: Vec<Name>,
+}
+
+/// `name` or `name@N`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsesSpec {
+    /// Name of the stage program.
+    pub program: Name,
+    /// Cache version it must have.
+    pub cache_version: Option<Spanned<u32>>,
+}
+
+/// What is bound to one input port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputSpec {
+    /// The port.
+    pub port: Name,
+    /// Where the whole value stands.
+    pub span: Span,
+    /// Written as a list.
+    pub list: bool,
+    /// The artifacts.
+    pub items: Vec<InputItem>,
+}
+
+/// One artifact for a port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputItem {
+    /// Where it stands.
+    pub span: Span,
+    /// Where it comes from.
+    pub source: InputSource,
+    /// `as:`.
+    pub name: Option<Value>,
+    /// `role:` of a dataset.
+    pub role: Option<Name>,
+    /// `type:` of a path.
+    pub artifact_type: Option<Name>,
+    /// `if:`.
+    pub condition: Option<Condition>,
+}
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputSource {
+    /// A bare value: a path, or an expression that gives an output or a path.
+    Bare(Value),
+    /// `path:`.
+    Path(Value),
+    /// `from:`, an output of a stage.
+    From(Value),
+}
+
+/// `if:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Where it stands.
+    pub span: Span,
+    /// As written, for reasons shown to people.
+    pub text: String,
+    /// The expression; `true` and `false` are literals.
+    pub expression: Expression,
+}
+
+/// `matrix:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatrixSpec {
+    /// Where it stands.
+    pub span: Span,
+    /// Axes in the order written.
+    pub axes: Vec<(Name, Value)>,
+    /// `include:`: combinations added, or keys added to combinations.
+    pub include: Vec<Value>,
+    /// `exclude:`: combinations left out.
+    pub exclude: Vec<Value>,
+}
+
+/// `resources:`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ResourcesSpec {
+    /// `cpus:`; 0 asks for all.
+    pub cpus: Option<u32>,
+    /// `memory:` in bytes.
+    pub memory: Option<u64>,
+    /// `gpus:`.
+    pub gpus: Option<u32>,
+    /// `exclusive:`.
+    pub exclusive: Option<bool>,
+}
+
+/// `retry:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrySpec {
+    /// Runs after the first.
+    pub max: u32,
+    /// Classes of failure; empty means all.
+    pub on: Vec<RetryOn>,
+    /// Pause before the first retry.
+    pub backoff: Duration,
+}
+
+/// A class of failure as written under `retry.on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// `infra`.
+    Infra,
+    /// `oom`.
+    OutOfMemory,
+    /// `timeout`.
+    Timeout,
+    /// `exit-code`.
+    ExitCode,
+}
+
+/// One gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetSpec {
+    /// Its key under `targets:`.
+    pub name: Name,
+    /// `on:`.
+    pub stage: StageReference,
+    /// `metric:`; without it the key is the metric.
+    pub metric: Option<Name>,
+    /// What the metric has to satisfy.
+    pub bound: BoundSpec,
+}
+
+/// What a metric has to satisfy.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BoundSpec {
+    /// `max:`.
+    AtMost(Value),
+    /// `min:`.
+    AtLeast(Value),
+    /// `max-drop-vs:` with `value:`.
+    MaxDrop(MetricReference, Value),
+    /// `max-ratio-vs:` with `value:`.
+    MaxRatio(MetricReference, Value),
+}
+
+/// `metric` of the same stage, or `stage:metric`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReference {
+    /// Where it stands.
+    pub span: Span,
+    /// The stage, if another.
+    pub stage: Option<StageReference>,
+    /// The metric.
+    pub metric: String,
+}
+
+impl<T> Spanned<T> {
+    /// A value at a place.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+impl Name {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+}
+
+impl Value {
+    /// What it is called in messages.
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Null => "nothing",
+            Data::Bool(_) => "a boolean",
+            Data::Number(_) => "a number",
+            Data::Text(_) => "text",
+            Data::Template(_) => "an expression",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a map",
+        }
+    }
+
+    /// Entry of a map.
+    pub fn get(&self, key: &str) -> Option<(&Name, &Value)> {
+        match &self.data {
+            Data::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(name, value)| (name, value)),
+            _ => None,
+        }
+    }
+
+    /// The value as JSON, if there is no expression in it.
+    pub fn literal(&self) -> Option<serde_json::Value> {
+        Some(match &self.data {
+            Data::Null => serde_json::Value::Null,
+            Data::Bool(value) => (*value).into(),
+            Data::Number(number) => number.clone().into(),
+            Data::Text(text) => text.as_str().into(),
+            Data::Template(_) => return None,
+            Data::List(items) => items.iter().map(Self::literal).collect::<Option<Vec<_>>>()?.into(),
+            Data::Map(entries) => serde_json::Value::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| Some((key.value.clone(), value.literal()?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+}

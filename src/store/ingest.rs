@@ -1,0 +1,128 @@
+//! From paths to artifacts: `ingest` stores what a stage wrote, `fingerprint` only says what a work-tree path is.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use super::{
+    Artifact, ArtifactKind, LocalStore, StoreError, Tree, TreeEntry, index::StatIndex, local::make_parent,
+};
+use crate::digest::Digest;
+
+impl LocalStore {
+    /// Stores a file or folder and takes its content away: files are renamed into the store where both are on one file
+    /// system, else copied. Symbolic links and special files are refused: their meaning would be lost.
+    pub fn ingest(&self, path: &Path) -> Result<Artifact, StoreError> {
+        let meta = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
+        if meta.is_file() {
+            return self.ingest_file(path).map(file_artifact);
+        }
+        let files = list_files(path, Links::Refuse)?;
+        let entries = files
+            .par_iter()
+            .map(|file| {
+                let executable = file.executable;
+                Ok(TreeEntry { path: file.relative.clone(), digest: self.ingest_file(&file.path)?, executable })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let tree = Tree::new(entries);
+        self.put(&tree.encode())?;
+        Ok(tree.artifact())
+    }
+
+    fn ingest_file(&self, path: &Path) -> Result<Digest, StoreError> {
+        let digest = Digest::of_file(path).map_err(StoreError::io("read", path))?;
+        if self.contains(&digest) {
+            return Ok(digest);
+        }
+        let blob = self.blob_path(&digest);
+        make_parent(&blob)?;
+        let mut from = fs::File::open(path).map_err(StoreError::io("read", path))?;
+        // `gc` spares what is young, and a blob's age counts from now and not from when the stage wrote it.
+        let protect = from.set_modified(SystemTime::now()).and_then(|()| from.set_permissions(fs::Permissions::from_mode(0o444)));
+        if protect.is_ok() && fs::rename(path, &blob).is_ok() {
+            return Ok(digest);
+        }
+        let mut file = self.temp_file()?;
+        std::io::copy(&mut from, file.as_file_mut()).map_err(StoreError::io("write", file.path()))?;
+        // The copy is what will be kept, so it is what has to be right.
+        let copied = Digest::of_file(file.path()).map_err(StoreError::io("read", file.path()))?;
+        if copied != digest {
+            return Err(StoreError::Unstorable { path: path.to_owned(), reason: "it changed while it was read".into() });
+        }
+        self.place(file, &digest)?;
+        Ok(digest)
+    }
+
+    /// Digest of a file or folder of the work tree, by the same rules as [`LocalStore::ingest`], without storing it.
+    /// Links to files are followed. A file is read again only if its size, times or inode changed since it was last read.
+    pub fn fingerprint(&self, path: &Path) -> Result<Artifact, StoreError> {
+        let absolute = fs::canonicalize(path).map_err(StoreError::io("read", path))?;
+        let mut index = StatIndex::load(self.folder(), &absolute);
+        if absolute.is_file() {
+            let digest = index.digests(&[(String::new(), absolute.clone())])?.remove(0);
+            index.save()?;
+            return Ok(file_artifact(digest));
+        }
+        let files = list_files(&absolute, Links::Follow)?;
+        let paths: Vec<(String, PathBuf)> =
+            files.iter().map(|file| (file.relative.clone(), file.path.clone())).collect();
+        let digests = index.digests(&paths)?;
+        index.save()?;
+        let entry = |(file, digest): (FoundFile, Digest)| TreeEntry {
+            path: file.relative,
+            digest,
+            executable: file.executable,
+        };
+        Ok(Tree::new(files.into_iter().zip(digests).map(entry).collect()).artifact())
+    }
+}
+
+fn file_artifact(digest: Digest) -> Artifact {
+    Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: digest.size() }
+}
+
+struct FoundFile {
+    relative: String,
+    path: PathBuf,
+    executable: bool,
+}
+
+#[derive(PartialEq)]
+enum Links {
+    Refuse,
+    Follow,
+}
+
+fn list_files(folder: &Path, links: Links) -> Result<Vec<FoundFile>, StoreError> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(links == Links::Follow).sort_by_file_name() {
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(folder).to_owned();
+            StoreError::Io { action: "read", path, source: error.into() }
+        })?;
+        let unstorable = |reason: &str| StoreError::Unstorable { path: entry.path().to_owned(), reason: reason.into() };
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            continue;
+        }
+        if kind.is_symlink() {
+            return Err(unstorable("it is a symbolic link; write the file itself"));
+        }
+        if !kind.is_file() {
+            return Err(unstorable("it is neither a file nor a folder"));
+        }
+        let relative = entry.path().strip_prefix(folder).ok().and_then(Path::to_str);
+        let relative = relative.ok_or_else(|| unstorable("its name is not UTF-8"))?.to_owned();
+        let meta = entry.metadata().map_err(|error| StoreError::io("read", entry.path())(error.into()))?;
+        let executable = meta.permissions().mode() & 0o111 != 0;
+        files.push(FoundFile { relative, path: entry.into_path(), executable });
+    }
+    Ok(files)
+}

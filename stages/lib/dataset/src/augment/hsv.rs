@@ -1,0 +1,153 @@
+//! The way through HSV and back, in the numbers of OpenCV's 8-bit conversion.
+
+use super::{
+    augmenter::Work,
+    frame::at_least,
+    view::{Lut, View},
+};
+
+/// Pixels that are worked on at once.
+const LANES: usize = 64;
+
+/// Added and taken away again, it rounds a number between −2²² and 2²² to the nearest whole one, halves to even.
+const ROUND: f32 = 12_582_912.0;
+
+/// Shifts in whole steps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shift {
+    /// 0 to 179; fractions of a step never change a whole hue, which is cut down.
+    hue: f32,
+    saturation: f32,
+    value: f32,
+}
+
+impl Shift {
+    /// `None` where nothing is to be done. Saturation and value are cut towards zero, the hue downwards, going round.
+    pub fn new(hue: f64, saturation: f64, value: f64) -> Option<Self> {
+        if hue == 0.0 && saturation == 0.0 && value == 0.0 {
+            return None;
+        }
+        Some(Self {
+            hue: hue.rem_euclid(180.0).floor().min(179.0) as f32,
+            saturation: saturation.trunc() as f32,
+            value: value.trunc() as f32,
+        })
+    }
+}
+
+/// Shifts all pixels of a view.
+pub(super) fn shift(
+    data: &[u8],
+    view: View,
+    lut: Option<&Lut>,
+    shift: Shift,
+    target: &mut [u8],
+    work: &mut Work,
+) {
+    let line = at_least(&mut work.row, 3 * view.width);
+    pulp::Arch::new().dispatch(|| {
+        for (y, row) in target.chunks_exact_mut(3 * view.width).enumerate() {
+            view.read_row(data, y, lut, line);
+            for (from, to) in line.chunks(3 * LANES).zip(row.chunks_mut(3 * LANES)) {
+                shift_block(from, shift, to);
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn shift_block(from: &[u8], shift: Shift, to: &mut [u8]) {
+    let mut channels = [[0.0f32; LANES]; 3];
+    let [red, green, blue] = &mut channels;
+    for (((pixel, red), green), blue) in from.chunks_exact(3).zip(red).zip(green).zip(blue) {
+        *red = f32::from(pixel[0]);
+        *green = f32::from(pixel[1]);
+        *blue = f32::from(pixel[2]);
+    }
+    let mut shifted = [[0u8; LANES]; 3];
+    for lane in 0..LANES {
+        let pixel = shift_pixel([channels[0][lane], channels[1][lane], channels[2][lane]], shift);
+        for (channel, value) in pixel.into_iter().enumerate() {
+            shifted[channel][lane] = value as i32 as u8;
+        }
+    }
+    let [red, green, blue] = &shifted;
+    for (((pixel, red), green), blue) in to.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
+        pixel[0] = *red;
+        pixel[1] = *green;
+        pixel[2] = *blue;
+    }
+}
+
+#[inline(always)]
+fn round(value: f32) -> f32 {
+    (value + ROUND) - ROUND
+}
+
+/// One pixel, red, green and blue from 0 to 255. Every choice is between two computed values, so that the compiler can
+/// do several pixels at once.
+#[inline(always)]
+fn shift_pixel([red, green, blue]: [f32; 3], shift: Shift) -> [f32; 3] {
+    // OpenCV divides by a table of 12-bit fixed-point reciprocals and rounds the product down after adding a half, all in
+    // whole numbers below 2²⁴, which f32 holds exactly. ⌊(n + 2048) / 4096⌋ is n / 4096 + 2⁻¹³ rounded to nearest.
+    let scale_down = |product: f32| round((product + 0.5) * (1.0 / 4096.0));
+    let value = red.max(green).max(blue);
+    let spread = value - red.min(green).min(blue);
+    let per_value = if value > 0.0 { round(1_044_480.0 / value) } else { 0.0 };
+    let per_spread = if spread > 0.0 { round(122_880.0 / spread) } else { 0.0 };
+    let saturation = scale_down(spread * per_value);
+    let from_green = if value == green { blue - red + 2.0 * spread } else { red - green + 4.0 * spread };
+    let around = if value == red { green - blue } else { from_green };
+    let hue = scale_down(around * per_spread);
+    let hue = if hue < 0.0 { hue + 180.0 } else { hue };
+
+    let hue = hue + shift.hue;
+    let hue = if hue >= 180.0 { hue - 180.0 } else { hue };
+    let moved = (saturation + shift.saturation).clamp(0.0, 255.0);
+    let saturation = if saturation == 0.0 { 0.0 } else { moved };
+    let value = (value + shift.value).clamp(0.0, 255.0);
+
+    // Back, with OpenCV's order of operations in f32; the caller cuts the results down to whole numbers.
+    let hue = hue * (6.0 / 180.0);
+    let saturation = saturation * (1.0 / 255.0);
+    let value = value * (1.0 / 255.0);
+    let sector = hue as i32 as f32;
+    let within = hue - sector;
+    let low = value * (1.0 - saturation) * 255.0;
+    let falling = value * (1.0 - saturation * within) * 255.0;
+    let rising = value * (1.0 - saturation + saturation * within) * 255.0;
+    let high = value * 255.0;
+    let choose = |by_sector: [f32; 6]| {
+        let [first, second, third, fourth, fifth, sixth] = by_sector;
+        let upper = if sector < 4.0 { fourth } else { fifth };
+        let upper = if sector < 5.0 { upper } else { sixth };
+        let lower = if sector < 1.0 { first } else { second };
+        let lower = if sector < 2.0 { lower } else { third };
+        if sector < 3.0 { lower } else { upper }
+    };
+    [
+        choose([high, falling, low, low, rising, high]),
+        choose([rising, high, high, falling, low, low]),
+        choose([low, low, rising, high, high, falling]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reciprocals and products in f32 are the whole numbers of OpenCV's tables.
+    #[test]
+    fn reciprocals_are_exact() {
+        for divisor in 1..=255u32 {
+            for numerator in [1_044_480.0f64, 122_880.0] {
+                let expected = (numerator / f64::from(divisor)).round_ties_even();
+                assert_eq!(f64::from(round(numerator as f32 / divisor as f32)), expected, "{numerator} / {divisor}");
+            }
+        }
+        for product in (-614_400..=1_048_576i64).step_by(7) {
+            let expected = (product + 2048) >> 12;
+            assert_eq!(round((product as f32 + 0.5) * (1.0 / 4096.0)) as i64, expected, "{product}");
+        }
+    }
+}

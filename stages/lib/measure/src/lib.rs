@@ -1,0 +1,3 @@
+//! Measuring models honestly.
+
+pub mod statistics;
