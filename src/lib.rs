@@ -11,5 +11,8 @@ pub mod catalog;
 pub mod digest;
 pub mod plan;
 pub mod plugin;
+pub mod project;
 pub mod record;
+pub mod run;
 pub mod store;
+pub mod spec;

@@ -79,7 +79,7 @@ pub fn headline(record: &RunRecord) -> String {
     let state = match record.state {
         RunState::Ended(outcome) => outcome.to_string(),
         RunState::Running => "running".to_owned(),
-        RunState::Killed => "killed before its end".to_owned(),
+        RunState::Interrupted => "killed before its end".to_owned(),
     };
     let when = record.started.map_or_else(|| "at an unknown time".to_owned(), |at| format!("{at:.0}"));
     let took = screen::duration(std::time::Duration::from_millis(record.duration_ms()));

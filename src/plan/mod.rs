@@ -2,11 +2,30 @@
 //!
 //! Pure: no I/O, no clock. What it needs to know of the machine is handed in.
 
+mod bind;
+mod compile;
+mod evaluate;
+mod functions;
+mod inputs;
+mod instances;
 mod key;
+mod matrix;
+mod order;
+mod params;
+mod schema;
+mod schema_walk;
+mod skip;
+mod targets;
+#[cfg(test)]
+mod tests;
 mod types;
+mod values;
+mod violations;
+
+pub use compile::compile;
+pub use inputs::{CompileInputs, PathKind};
+pub use schema::schema;
 
 pub use crate::catalog::Program;
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
-pub use types::{
-    Action, Binding, Bound, FailureClass, Plan, Retry, Source, StageId, Target,
-};
+pub use types::{Action, Binding, Bound, FailureClass, Plan, Retry, Source, StageId, Target};

@@ -1,11 +1,6 @@
 //! A pipeline compiled: typed, checked, ordered. Nothing has run yet.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +30,7 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Gates on metrics.
     pub targets: Vec<Target>,
-    /// Things worth telling that do not stop the run.
+    /// Things worth telling that do not stop the run, besides the warnings of the spec.
     pub warnings: Vec<String>,
 }
 

@@ -22,7 +22,10 @@ pub const PASSED_VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// The whole environment of a process that works in `folder`.
-pub(super) fn environment(declared: &BTreeMap<String, String>, folder: &Path) -> BTreeMap<OsString, OsString> {
+pub(super) fn environment(
+    declared: &BTreeMap<String, String>,
+    folder: &Path,
+) -> BTreeMap<OsString, OsString> {
     let passed = PASSED_VARIABLES.iter().filter_map(|(name, _)| {
         let value = std::env::var_os(name)?;
         Some((OsString::from(name), value))

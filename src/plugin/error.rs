@@ -1,6 +1,10 @@
 //! What can go wrong with a stage program.
 
-use std::{fmt, io, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use stagewright_protocol::Fault;
 

@@ -1,11 +1,6 @@
 //! A process and all that it starts: one process group, ended as one.
 
-use std::{
-    fs, io,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, io, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{
@@ -62,7 +57,8 @@ impl Group {
             }
         };
         let none = || io::Error::other("the system gave no handle for the new process");
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(none)?;
+        let pid =
+            child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(none)?;
         let streams = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Streams { stdin, stdout, stderr },
             _ => return Err(none()),

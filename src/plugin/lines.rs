@@ -27,7 +27,13 @@ pub(super) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(reader: R, longest: usize, most: u64) -> Self {
-        Self { reader: BufReader::with_capacity(1 << 16, reader), partial: Vec::new(), seen: 0, longest, most }
+        Self {
+            reader: BufReader::with_capacity(1 << 16, reader),
+            partial: Vec::new(),
+            seen: 0,
+            longest,
+            most,
+        }
     }
 
     pub(super) async fn next(&mut self) -> io::Result<Line> {

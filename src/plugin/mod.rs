@@ -24,7 +24,9 @@ pub use environment::PASSED_VARIABLES;
 pub use error::{Exit, PluginError};
 pub use group::end_leftover;
 use session::Session;
-use stagewright_protocol::{Event, MAX_LINE_BYTES, Manifest, Platform, Request, Response, RunRequest, RunResult};
+use stagewright_protocol::{
+    Event, MAX_LINE_BYTES, Manifest, Platform, Request, Response, RunRequest, RunResult,
+};
 
 /// How a program is started.
 #[derive(Debug, Clone)]
@@ -89,7 +91,9 @@ pub struct Finished {
 pub async fn describe(launch: &Launch<'_>, cancel: &Cancel) -> Result<Manifest, PluginError> {
     match Session::converse(launch, &Request::Describe, &mut |_| (), cancel).await? {
         Response::Manifest { manifest } => Ok(*manifest),
-        _ => Err(PluginError::OtherAnswer { program: error::program_name(launch.program), asked: "describe" }),
+        _ => {
+            Err(PluginError::OtherAnswer { program: error::program_name(launch.program), asked: "describe" })
+        }
     }
 }
 

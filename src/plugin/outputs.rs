@@ -9,7 +9,11 @@ use std::{
 use stagewright_protocol::{Manifest, RunResult};
 
 /// Absolute path of each output, or what is false about the result.
-pub(super) fn check(result: &RunResult, manifest: &Manifest, folder: &Path) -> Result<BTreeMap<String, PathBuf>, String> {
+pub(super) fn check(
+    result: &RunResult,
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<BTreeMap<String, PathBuf>, String> {
     let root = folder.canonicalize().map_err(|error| format!("its output folder is gone ({error})"))?;
     let mut outputs: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (port, path) in &result.outputs {
@@ -29,7 +33,9 @@ pub(super) fn check(result: &RunResult, manifest: &Manifest, folder: &Path) -> R
             (taken.starts_with(&place) || place.starts_with(taken)).then(|| other.clone())
         };
         if let Some(other) = outputs.iter().find_map(overlaps) {
-            return Err(format!("the outputs `{other}` and `{port}` are not apart: `{shown}` belongs to both"));
+            return Err(format!(
+                "the outputs `{other}` and `{port}` are not apart: `{shown}` belongs to both"
+            ));
         }
         check_inside(port, &place, &root)?;
         outputs.insert(port.clone(), place);
@@ -50,8 +56,14 @@ fn check_inside(port: &str, place: &Path, root: &Path) -> Result<(), String> {
         if kind.is_symlink() {
             match item.path().canonicalize() {
                 Ok(target) if target.starts_with(root) => {}
-                Ok(_) => return Err(format!("the output `{port}` holds the link `{shown}`, which leads out of its output folder")),
-                Err(_) => return Err(format!("the output `{port}` holds the link `{shown}`, which leads nowhere")),
+                Ok(_) => {
+                    return Err(format!(
+                        "the output `{port}` holds the link `{shown}`, which leads out of its output folder"
+                    ));
+                }
+                Err(_) => {
+                    return Err(format!("the output `{port}` holds the link `{shown}`, which leads nowhere"));
+                }
             }
         } else if !kind.is_file() && !kind.is_dir() {
             return Err(format!("the output `{port}` holds `{shown}`, which is neither a file nor a folder"));
@@ -108,7 +120,9 @@ mod tests {
             answer(&[("a", "ghost")], nothing),
             answer(&[("a", "d/x"), ("b", "d")], |folder| fs::write(folder.join("d/x"), "").unwrap()),
             answer(&[("a", "link")], |folder| symlink("../secret", folder.join("link")).unwrap()),
-            answer(&[("a", "a"), ("b", "d")], |folder| symlink("../../secret", folder.join("d/link")).unwrap()),
+            answer(&[("a", "a"), ("b", "d")], |folder| {
+                symlink("../../secret", folder.join("d/link")).unwrap()
+            }),
             answer(&[("a", "a"), ("b", "d")], |folder| symlink("nowhere", folder.join("d/link")).unwrap()),
             answer(&[("a", "up/secret")], |folder| symlink("..", folder.join("up")).unwrap()),
             answer(&[("a", "a"), ("b", "d")], |folder| {

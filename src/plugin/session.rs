@@ -98,15 +98,20 @@ impl<'a> Session<'a> {
         };
         self.send(&hello).await;
         let patience = self.launch.limits.hello;
+        let no_hello = |why| Failed::NoHello { why, ended: false };
         let line = match self.next(cancel, Some(patience)).await {
             Ok(line) => line,
-            Err(Stop::Silent(_)) => return Err(Failed::NoHello(format!("it said nothing within {} s", patience.as_secs_f64()))),
-            Err(Stop::End) => return Err(Failed::NoHello("it ended without a hello".to_owned())),
-            Err(Stop::Flood(what)) => return Err(Failed::NoHello(format!("it began with {what}"))),
+            Err(Stop::Silent(_)) => {
+                return Err(no_hello(format!("it said nothing within {} s", patience.as_secs_f64())));
+            }
+            Err(Stop::End) => {
+                return Err(Failed::NoHello { why: "it ended without a hello".to_owned(), ended: true });
+            }
+            Err(Stop::Flood(what)) => return Err(no_hello(format!("it began with {what}"))),
             Err(stop) => return Err(Failed::Stop(stop)),
         };
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
-            return Err(Failed::NoHello(format!("it began with {} instead of a hello", excerpt(&line))));
+            return Err(no_hello(format!("it began with {} instead of a hello", excerpt(&line))));
         };
         match common_version(VERSIONS, &hello.versions) {
             Some(_) => Ok(()),
@@ -194,7 +199,7 @@ impl<'a> Session<'a> {
     async fn fail(mut self, failed: Failed) -> PluginError {
         self.stdin = None;
         let grace = self.launch.limits.grace;
-        let died = matches!(failed, Failed::Stop(Stop::End) | Failed::NoHello(_));
+        let died = matches!(failed, Failed::Stop(Stop::End) | Failed::NoHello { ended: true, .. });
         let alive = if died {
             // Its output ended; its exit, on its way, says why.
             timeout(DRAIN, self.group.exited()).await.is_err()
@@ -206,19 +211,16 @@ impl<'a> Session<'a> {
         self.stderr.abort();
         let (program, tail) = (self.program, self.log.tail());
         match failed {
-            Failed::NoHello(why) => {
+            Failed::NoHello { why, ended } => {
                 let why = match exit {
-                    Ok(exit) if !alive => format!("{why} ({exit})"),
+                    Ok(exit) if ended && !alive => format!("{why} ({exit})"),
                     _ => why,
                 };
                 PluginError::NoHello { program, why, tail }
             }
-            Failed::OtherVersion(Hello { versions, speaker }) => PluginError::OtherVersion {
-                program,
-                speaker,
-                theirs: list(&versions),
-                ours: list(VERSIONS),
-            },
+            Failed::OtherVersion(Hello { versions, speaker }) => {
+                PluginError::OtherVersion { program, speaker, theirs: list(&versions), ours: list(VERSIONS) }
+            }
             Failed::Junk(line) => PluginError::Junk { program, line, tail },
             Failed::Stop(Stop::Cancelled) => PluginError::Cancelled { program },
             Failed::Stop(Stop::Timeout(after)) => PluginError::Timeout { program, after, tail },
@@ -236,7 +238,7 @@ impl<'a> Session<'a> {
 
 /// Why there is no answer, before the program's end adds to it.
 enum Failed {
-    NoHello(String),
+    NoHello { why: String, ended: bool },
     OtherVersion(Hello),
     Junk(String),
     Stop(Stop),

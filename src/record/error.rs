@@ -48,7 +48,9 @@ pub enum RecordError {
         path: PathBuf,
     },
     /// The event log was written by a later release.
-    #[error("{path} has record format {format}; this release reads formats up to {readable} (it was written by {writer})")]
+    #[error(
+        "{path} has record format {format}; this release reads formats up to {readable} (it was written by {writer})"
+    )]
     NewerRecord {
         /// The event log.
         path: PathBuf,

@@ -24,10 +24,7 @@ pub fn git_state(root: &Path) -> Option<GitState> {
     };
     let mut options = StatusOptions::new();
     options.include_untracked(false).include_ignored(false).exclude_submodules(true).update_index(false);
-    let dirty = repository
-        .statuses(Some(&mut options))
-        .ok()?
-        .iter()
-        .any(|status| status.status() != Status::CURRENT);
+    let dirty =
+        repository.statuses(Some(&mut options)).ok()?.iter().any(|status| status.status() != Status::CURRENT);
     Some(GitState { commit, branch, dirty })
 }

@@ -43,10 +43,31 @@ pub struct History {
 }
 
 impl History {
+    /// Keys of the last results of every stage of every pipeline: what a collection of the store spares.
+    pub fn all_keys(state_dir: &Path) -> Result<Vec<ActionKey>, RecordError> {
+        let folder = state_dir.join("last-v1");
+        let items = match fs::read_dir(&folder) {
+            Ok(items) => items,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(RecordError::io("read", &folder)(error)),
+        };
+        let mut keys = Vec::new();
+        for item in items {
+            let path = item.map_err(RecordError::io("read", &folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                keys.extend(Self::read(path)?.last.values().map(|result| result.key));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Reads what is known of a pipeline's stages.
     pub fn load(state_dir: &Path, pipeline: &Path) -> Result<Self, RecordError> {
         let name = Digest::of(pipeline.as_os_str().as_encoded_bytes()).hex();
-        let path = state_dir.join("last-v1").join(format!("{}.jsonl", &name[..32]));
+        Self::read(state_dir.join("last-v1").join(format!("{}.jsonl", &name[..32])))
+    }
+
+    fn read(path: PathBuf) -> Result<Self, RecordError> {
         let text = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -106,7 +127,8 @@ impl History {
         for result in all {
             bytes.extend(encode(result)?);
         }
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(RecordError::io("create a file in", folder))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(folder).map_err(RecordError::io("create a file in", folder))?;
         file.write_all(&bytes).map_err(RecordError::io("write", &self.path))?;
         file.persist(&self.path).map_err(|error| RecordError::io("write", &self.path)(error.error))?;
         self.lines = self.last.len();
@@ -121,4 +143,64 @@ fn encode(result: &LastResult) -> Result<Vec<u8>, RecordError> {
         .map_err(|error| RecordError::Encode { what: "a stage's last result", reason: error.to_string() })?;
     line.push(b'\n');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn result(stage: &str, seed: u64) -> LastResult {
+        let material = KeyMaterial {
+            version: 1,
+            program: "train".to_owned(),
+            cache_version: 1,
+            params: serde_json::json!({}),
+            inputs: Default::default(),
+            env: Default::default(),
+            seed,
+            platform: Default::default(),
+            salt: String::new(),
+        };
+        LastResult {
+            stage: StageId(stage.to_owned()),
+            key: material.key().unwrap(),
+            material,
+            duration_ms: 1500,
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_a_stage_counts_and_torn_ones_cost_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || History::load(folder.path(), Path::new("p.yaml")).unwrap();
+        let (a, b) = (StageId("a".to_owned()), StageId("b".to_owned()));
+        let mut history = open();
+        assert_eq!(history.last(&a), None);
+        history.note(result("a", 1)).unwrap();
+        history.note(result("a", 2)).unwrap();
+        // As a kill in the middle of a write leaves it.
+        File::options().append(true).open(&history.path).unwrap().write_all(b"{\"stage\":\"b\",").unwrap();
+        let mut history = open();
+        assert_eq!(history.last(&a), Some(&result("a", 2)));
+        assert_eq!(history.usual(&a), Some(Duration::from_millis(1500)));
+        history.note(result("b", 3)).unwrap();
+        assert_eq!(open().last(&b), Some(&result("b", 3)));
+        let keys = History::all_keys(folder.path()).unwrap();
+        assert_eq!(keys.len(), 2);
+        assert!(History::load(folder.path(), Path::new("other.yaml")).unwrap().last(&a).is_none());
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        for seed in 0..500 {
+            let mut history = History::load(folder.path(), Path::new("p.yaml")).unwrap();
+            history.note(result("a", seed)).unwrap();
+            history.note(result("a", seed)).unwrap();
+        }
+        let history = History::load(folder.path(), Path::new("p.yaml")).unwrap();
+        assert_eq!(history.last(&StageId("a".to_owned())), Some(&result("a", 499)));
+        assert!(history.lines < 2 * SLACK, "{}", history.lines);
+    }
 }

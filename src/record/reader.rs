@@ -7,16 +7,18 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
-    ActionResult, Failure, GitState, HostState, Measured, MetricValue, Outcome, RECORD_VERSION, Reason, RecordError,
-    RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
+    ActionResult, Failure, GitState, HostState, Measured, MetricValue, Outcome, RECORD_VERSION, Reason,
+    RecordError, RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
 use crate::plan::{ActionKey, StageId};
 
 /// A run as its events tell it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct RunRecord {
     /// Id of the run.
     pub run: RunId,
@@ -47,7 +49,8 @@ pub struct RunRecord {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// Its process lives.
     Running,
@@ -58,7 +61,8 @@ pub enum RunState {
 }
 
 /// A stage as the events of a run tell it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct StageRecord {
     /// The stage.
     pub stage: StageId,
@@ -140,6 +144,14 @@ impl RunRecord {
     /// The record of one stage.
     pub fn stage(&self, stage: &StageId) -> Option<&StageRecord> {
         self.stages.iter().find(|record| record.stage == *stage)
+    }
+
+    /// Wall time in milliseconds, up to the last event that is known.
+    pub fn duration_ms(&self) -> u64 {
+        let Some(started) = self.started else { return 0 };
+        let last_stage = self.stages.iter().filter_map(|stage| stage.ended.or(stage.started)).max();
+        let ended = self.ended.or(last_stage).unwrap_or(started);
+        u64::try_from(ended.as_millisecond() - started.as_millisecond()).unwrap_or(0)
     }
 
     /// Takes in the next event.
@@ -227,7 +239,7 @@ impl ActionResult {
     }
 }
 
-/// Ids of all runs, the newest first.
+/// Ids of all runs, the oldest first.
 pub fn list_runs(state_dir: &Path) -> Result<Vec<RunId>, RecordError> {
     let folder = runs_folder(state_dir);
     let items = match fs::read_dir(&folder) {
@@ -240,7 +252,7 @@ pub fn list_runs(state_dir: &Path) -> Result<Vec<RunId>, RecordError> {
         let item = item.map_err(RecordError::io("read", &folder))?;
         runs.extend(item.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()));
     }
-    runs.sort_unstable_by(|a, b| b.cmp(a));
+    runs.sort_unstable();
     Ok(runs)
 }
 
@@ -285,9 +297,14 @@ fn parse(path: &Path, run: RunId, bytes: &[u8]) -> Result<RunRecord, RecordError
     record.torn = whole < bytes.len();
     let mut lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate();
     let Some((_, first)) = lines.next() else {
-        return if bytes.is_empty() || record.torn { Ok(record) } else { Err(RecordError::NoHeader { path: path.to_owned() }) };
+        return if bytes.is_empty() || record.torn {
+            Ok(record)
+        } else {
+            Err(RecordError::NoHeader { path: path.to_owned() })
+        };
     };
-    let header: Header = serde_json::from_slice(first).map_err(|_| RecordError::NoHeader { path: path.to_owned() })?;
+    let header: Header =
+        serde_json::from_slice(first).map_err(|_| RecordError::NoHeader { path: path.to_owned() })?;
     if header.stagewright_run > RECORD_VERSION {
         return Err(RecordError::NewerRecord {
             path: path.to_owned(),

@@ -52,9 +52,13 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FirstRun => formatter.write_str("first run"),
-            Self::Changed { field, from: Some(from), to: Some(to) } => write!(formatter, "{field} {from} → {to}"),
+            Self::Changed { field, from: Some(from), to: Some(to) } => {
+                write!(formatter, "{field} {from} → {to}")
+            }
             Self::Changed { field, from: None, to: Some(to) } => write!(formatter, "{field} added ({to})"),
-            Self::Changed { field, from: Some(from), to: None } => write!(formatter, "{field} removed (was {from})"),
+            Self::Changed { field, from: Some(from), to: None } => {
+                write!(formatter, "{field} removed (was {from})")
+            }
             Self::Changed { field, from: None, to: None } => write!(formatter, "{field} changed"),
             Self::InputChanged { input } => write!(formatter, "inputs.{input} changed"),
             Self::Lost { blobs: 1 } => formatter.write_str("result lost: 1 blob missing"),
@@ -102,7 +106,12 @@ fn shorten(text: String) -> String {
     text.chars().take(SHOWN - 1).chain(['…']).collect()
 }
 
-fn maps(found: &mut Vec<Reason>, field: &str, from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) {
+fn maps(
+    found: &mut Vec<Reason>,
+    field: &str,
+    from: &BTreeMap<String, String>,
+    to: &BTreeMap<String, String>,
+) {
     for name in union(from, to) {
         let (old, new) = (from.get(name), to.get(name));
         if old != new {
@@ -155,8 +164,10 @@ fn compare_inputs(
     to: &BTreeMap<String, Vec<KeyInput>>,
 ) {
     for port in union(from, to) {
-        let (old, new) = (from.get(port).map_or(&[][..], |bound| bound), to.get(port).map_or(&[][..], |bound| bound));
-        let names = |bound: &[KeyInput]| bound.iter().map(|input| input.name.clone()).collect::<Vec<_>>().join(", ");
+        let (old, new) =
+            (from.get(port).map_or(&[][..], |bound| bound), to.get(port).map_or(&[][..], |bound| bound));
+        let names =
+            |bound: &[KeyInput]| bound.iter().map(|input| input.name.clone()).collect::<Vec<_>>().join(", ");
         if old.len() != new.len() || old.is_empty() != new.is_empty() {
             let text = |bound: &[KeyInput]| (!bound.is_empty()).then(|| names(bound));
             found.push(changed(&format!("inputs.{port}"), text(old), text(new)));
@@ -164,7 +175,11 @@ fn compare_inputs(
         }
         for (old, new) in old.iter().zip(new) {
             let KeyInput { name, artifact_type, role, digest } = new;
-            let input = if to.get(port).is_some_and(|bound| bound.len() > 1) { format!("{port}.{name}") } else { port.clone() };
+            let input = if to.get(port).is_some_and(|bound| bound.len() > 1) {
+                format!("{port}.{name}")
+            } else {
+                port.clone()
+            };
             plain(found, &format!("inputs.{input}.as"), &old.name, name);
             plain(found, &format!("inputs.{input}.type"), &old.artifact_type, artifact_type);
             if old.role != *role {
@@ -219,7 +234,8 @@ mod tests {
     fn names_each_field_that_changed() {
         let mut now = material();
         now.cache_version = 2;
-        now.params = json!({"optimizer": {"name": "adamw", "lr": 0.01}, "epochs": 3.0, "text": "long ".repeat(20)});
+        now.params =
+            json!({"optimizer": {"name": "adamw", "lr": 0.01}, "epochs": 3.0, "text": "long ".repeat(20)});
         now.inputs.insert("data".to_owned(), vec![input("images", "b")]);
         now.inputs.insert("models".to_owned(), vec![input("fp32", "a"), input("int8", "c")]);
         now.inputs.insert("policy".to_owned(), vec![input("augment", "p")]);
@@ -248,7 +264,9 @@ mod tests {
         now.params["epochs"] = json!(3.0);
         assert_eq!(last.key().unwrap(), now.key().unwrap());
         assert_eq!(differences(&last, &now), []);
-        let role = |material: &mut KeyMaterial| material.inputs.get_mut("data").unwrap()[0].role = Some("test".into());
+        let role = |material: &mut KeyMaterial| {
+            material.inputs.get_mut("data").unwrap()[0].role = Some("test".into())
+        };
         let changes: [&dyn Fn(&mut KeyMaterial); 5] = [
             &role,
             &|material| material.salt = "s".to_owned(),

@@ -34,7 +34,7 @@ pub struct RunWriter {
     folder: PathBuf,
     events: File,
     // Held for its lock, which the system takes back whatever way the process ends.
-    _alive: File,
+    alive: File,
 }
 
 impl RunWriter {
@@ -52,7 +52,7 @@ impl RunWriter {
             .create_new(true)
             .open(&path)
             .map_err(RecordError::io("create", &path))?;
-        let mut writer = Self { run, folder, events, _alive: alive };
+        let mut writer = Self { run, folder, events, alive };
         writer.write_line(&Header {
             stagewright_run: RECORD_VERSION,
             run: run.to_string(),
@@ -94,6 +94,13 @@ impl RunWriter {
         bytes.push(b'\n');
         // One write a line: a reader, or a kill, sees whole lines but for the last.
         self.events.write_all(&bytes).map_err(RecordError::io("write", &events_path(&self.folder)))
+    }
+}
+
+impl Drop for RunWriter {
+    fn drop(&mut self) {
+        // Not left to closing: a process that another thread is just starting may hold a copy of the file for a moment.
+        let _ = self.alive.unlock();
     }
 }
 

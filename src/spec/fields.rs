@@ -4,6 +4,7 @@ use super::{
     diagnostic::Diagnostic,
     expression::{Text, bare_dollar, template},
     nearest::suggestion,
+    scalar::truth_word,
     tree::{Node, NodeData},
     types::{Data, Name, Span, Spanned, Value},
     units::{Dimension, Quantity},
@@ -56,10 +57,39 @@ pub(super) fn text(node: &Node, what: &str, findings: &mut Findings) -> Option<N
 pub(super) fn boolean(node: &Node, what: &str, findings: &mut Findings) -> Option<bool> {
     match &node.data {
         NodeData::Bool(value) => Some(*value),
+        NodeData::Text { text, plain: true, .. } if truth_word(text).is_some() => {
+            findings.extend(ambiguous_truth(node));
+            None
+        }
         _ => {
             findings.push(wrong(node, what, "`true` or `false`"));
             None
         }
+    }
+}
+
+/// Refuses a `no` or `on` without quotes, where nothing tells whether a boolean or a text is meant.
+pub(super) fn ambiguous_truth(node: &Node) -> Option<Diagnostic> {
+    let NodeData::Text { text, plain: true, .. } = &node.data else { return None };
+    let truth = truth_word(text)?;
+    Some(
+        Diagnostic::error(
+            "spec::ambiguous",
+            format!("`{text}` is a boolean to YAML 1.1 and text to YAML 1.2"),
+        )
+        .at(node.span.clone(), "")
+        .hint(format!("write `{truth}`, or \"{text}\" in quotes for the text")),
+    )
+}
+
+/// The same for all that is in a value which no schema describes.
+pub(super) fn refuse_ambiguous_truth(node: &Node, findings: &mut Findings) {
+    match &node.data {
+        NodeData::List(items) => items.iter().for_each(|item| refuse_ambiguous_truth(item, findings)),
+        NodeData::Map(entries) => {
+            entries.iter().for_each(|(_, value)| refuse_ambiguous_truth(value, findings));
+        }
+        _ => findings.extend(ambiguous_truth(node)),
     }
 }
 
@@ -76,23 +106,29 @@ pub(super) fn whole(node: &Node, what: &str, findings: &mut Findings) -> Option<
 }
 
 /// A quantity of a dimension; a bare number is refused with the choices.
-pub(super) fn quantity(node: &Node, what: &str, dimension: Dimension, findings: &mut Findings) -> Option<Quantity> {
+pub(super) fn quantity(
+    node: &Node,
+    what: &str,
+    dimension: Dimension,
+    findings: &mut Findings,
+) -> Option<Quantity> {
     let error = match &node.data {
         NodeData::Text { text, .. } => match Quantity::parse(text) {
             Ok(found) if found.dimension == dimension => return Some(found),
             Ok(found) => Diagnostic::error(
                 "spec::unit",
-                format!("{what} is a {}; `{text}` is a {}", dimension.noun(), found.dimension.noun()),
+                format!("{what} is {}; `{text}` is {}", dimension.noun(), found.dimension.noun()),
             )
             .hint(format!("write a number with one of the units {}", dimension.choices())),
             Err(error) => {
                 Diagnostic::error("spec::unit", format!("{what}: {error}")).hint(error.hint(dimension))
             }
         },
-        NodeData::Number(number) => {
-            Diagnostic::error("spec::unit", format!("{what} needs a unit: `{number}` could be any {}", dimension.noun()))
-                .hint(format!("write a number with one of the units {}", dimension.choices()))
-        }
+        NodeData::Number(number) => Diagnostic::error(
+            "spec::unit",
+            format!("{what} needs a unit: `{number}` alone is not {}", dimension.noun()),
+        )
+        .hint(format!("write a number with one of the units {}", dimension.choices())),
         _ => wrong(node, what, "a number with a unit"),
     };
     findings.push(if error.labels.is_empty() { error.at(node.span.clone(), "") } else { error });
@@ -105,7 +141,7 @@ pub(super) fn value(node: &Node, findings: &mut Findings) -> Value {
         NodeData::Null => Data::Null,
         NodeData::Bool(value) => Data::Bool(*value),
         NodeData::Number(number) => Data::Number(number.clone()),
-        NodeData::Text { text, verbatim } => {
+        NodeData::Text { text, verbatim, plain: _ } => {
             let place = Text { text, whole: node.span.clone(), verbatim: *verbatim };
             findings.extend(bare_dollar(&place));
             match template(&place, findings) {
@@ -129,7 +165,9 @@ pub(super) fn named_values(node: &Node, what: &str, findings: &mut Findings) -> 
 /// The text of a scalar with its place, for the parsers of references.
 pub(super) fn place<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> Option<Text<'a>> {
     match &node.data {
-        NodeData::Text { text, verbatim } => Some(Text { text, whole: node.span.clone(), verbatim: *verbatim }),
+        NodeData::Text { text, verbatim, plain: _ } => {
+            Some(Text { text, whole: node.span.clone(), verbatim: *verbatim })
+        }
         _ => {
             findings.push(wrong(node, what, "text"));
             None
@@ -139,19 +177,28 @@ pub(super) fn place<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> 
 
 /// What to say of a value of the wrong kind.
 pub(super) fn wrong(node: &Node, what: &str, wanted: &str) -> Diagnostic {
-    Diagnostic::error("spec::type", format!("{what} is {wanted}; here it is {}", node.kind())).at(node.span.clone(), "")
+    Diagnostic::error("spec::type", format!("{what} is {wanted}; here it is {}", node.kind()))
+        .at(node.span.clone(), "")
 }
 
 /// What to say of a key nobody knows: why it is not there yet, or what was probably meant.
-pub(super) fn unknown_key(key: &Name, what: &str, known: &[&str], not_built: &[(&str, &str)]) -> Option<Diagnostic> {
+pub(super) fn unknown_key(
+    key: &Name,
+    what: &str,
+    known: &[&str],
+    not_built: &[(&str, &str)],
+) -> Option<Diagnostic> {
     if key.value.starts_with("x-") {
         return None;
     }
     if let Some((_, meanwhile)) = not_built.iter().find(|(name, _)| *name == key.value) {
         return Some(
-            Diagnostic::error("spec::not-built", format!("`{}` of {what} is part of the language but not built yet", key.value))
-                .at(key.span.clone(), "")
-                .hint(*meanwhile),
+            Diagnostic::error(
+                "spec::not-built",
+                format!("`{}` of {what} is part of the language but not built yet", key.value),
+            )
+            .at(key.span.clone(), "")
+            .hint(*meanwhile),
         );
     }
     Some(

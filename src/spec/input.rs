@@ -27,7 +27,9 @@ pub(super) fn read_all(node: &Node, what: &str, findings: &mut Findings) -> Vec<
 fn read(port: &Name, node: &Node, findings: &mut Findings) -> InputSpec {
     let what = format!("input `{}`", port.value);
     let (list, items) = match &node.data {
-        NodeData::List(items) => (true, items.iter().filter_map(|node| item(node, &what, findings)).collect()),
+        NodeData::List(items) => {
+            (true, items.iter().filter_map(|node| item(node, &what, findings)).collect())
+        }
         NodeData::Null => {
             findings.push(
                 Diagnostic::error("spec::empty-input", format!("{what} has no value"))
@@ -59,7 +61,8 @@ fn item(node: &Node, what: &str, findings: &mut Findings) -> Option<InputItem> {
             return None;
         }
     };
-    let (mut from, mut path, mut name, mut role, mut artifact_type, mut when) = (None, None, None, None, None, None);
+    let (mut from, mut path, mut name, mut role, mut artifact_type, mut when) =
+        (None, None, None, None, None, None);
     let mut broken = false;
     for (key, node) in entries {
         match key.as_str() {
@@ -97,5 +100,12 @@ fn item(node: &Node, what: &str, findings: &mut Findings) -> Option<InputItem> {
         }
     };
     // A condition that can't be read must not count as none.
-    (!broken).then(|| InputItem { span: node.span.clone(), source, name, role, artifact_type, condition: when })
+    (!broken).then(|| InputItem {
+        span: node.span.clone(),
+        source,
+        name,
+        role,
+        artifact_type,
+        condition: when,
+    })
 }

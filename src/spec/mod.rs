@@ -19,30 +19,28 @@ pub mod types;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, LineIndex, Severity, render_text};
+pub use scalar::truth_word;
 pub use types::PipelineSpec;
 
 /// Parses a pipeline file. `file_name` is what messages call it.
 pub fn parse(file_name: &str, text: &str) -> Result<PipelineSpec, Vec<Diagnostic>> {
-    // Some editors start a file with a byte order mark; blanking it keeps all offsets right.
-    let owned = text.strip_prefix('\u{feff}').map(|rest| format!("   {rest}"));
-    let text = owned.as_deref().unwrap_or(text);
     let lines = LineIndex::new(text);
     let mut findings = Vec::new();
-    let before = |findings: &Vec<Diagnostic>| findings.iter().any(|found| found.severity == Severity::Error);
-    let root = match tree::parse(text, &lines, &mut findings) {
-        Some(root) => root,
-        None => {
-            if !before(&findings) {
-                findings.push(pipeline::empty());
-            }
-            diagnostic::tidy(&mut findings);
-            return Err(findings);
+    let Some(root) = tree::parse(text, &lines, &mut findings) else {
+        if !findings.iter().any(|found| found.severity == Severity::Error) {
+            findings.push(pipeline::empty());
         }
+        diagnostic::tidy(&mut findings);
+        return Err(findings);
     };
     let spec = pipeline::read(file_name, lines, &root, &mut findings);
     if findings.is_empty() {
         return Ok(spec);
     }
+    // A value refused as ambiguous was dropped; that what is left has the wrong type is no second error.
+    let ambiguous: Vec<_> =
+        findings.iter().filter(|found| found.code == "spec::ambiguous").map(Diagnostic::start).collect();
+    findings.retain(|found| found.code != "spec::type" || !ambiguous.contains(&found.start()));
     findings.extend(spec.warnings);
     diagnostic::tidy(&mut findings);
     Err(findings)

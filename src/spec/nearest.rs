@@ -9,7 +9,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&folded, &fold(candidate)), candidate))
         .filter(|&(distance, candidate)| {
-            distance <= allowed
+            // With every letter changed it is another word, however short.
+            distance <= allowed && distance < folded.chars().count()
                 // A longer form of the same word: `transform` for `transforms-of-training`.
                 || (folded.len() >= 4 && fold(candidate).starts_with(&folded))
         })
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(nearest("Input", known), Some("inputs"));
         assert_eq!(nearest("wiht", known), Some("with"));
         assert_eq!(nearest("resources", known), None);
+        assert_eq!(nearest("m", ["n", "o"]), None);
     }
 
     #[test]

@@ -3,11 +3,9 @@
 use super::{
     diagnostic::{Diagnostic, LineIndex, Severity},
     fields::{self, Findings},
-    settings,
-    stage,
-    target,
+    settings, stage, target,
     tree::{Node, NodeData},
-    types::{ParamsSpec, PipelineSpec, Settings, Value, Data},
+    types::{Data, ParamsSpec, PipelineSpec, Settings, Value},
 };
 
 const KEYS: &[&str] = &["version", "name", "params", "env", "seed", "defaults", "targets", "stages"];
@@ -57,21 +55,26 @@ pub(super) fn read(file: &str, lines: LineIndex, root: &Node, findings: &mut Fin
             "targets" => spec.targets = target::read(node, findings),
             "stages" => spec.stages = stage::read_all(key, node, findings),
             word if WORKFLOW_KEYS.contains(&word) => findings.push(
-                Diagnostic::error("spec::workflow-key", format!("`{word}` is a key of a GitHub workflow, not of a pipeline"))
-                    .at(key.span.clone(), "")
-                    .hint("a pipeline declares `stages`; triggers and jobs live in .github/workflows"),
+                Diagnostic::error(
+                    "spec::workflow-key",
+                    format!("`{word}` is a key of a GitHub workflow, not of a pipeline"),
+                )
+                .at(key.span.clone(), "")
+                .hint("a pipeline declares `stages`; triggers and jobs live in .github/workflows"),
             ),
             _ => findings.extend(fields::unknown_key(key, "the pipeline", KEYS, NOT_BUILT)),
         }
     }
     if !has("version") {
         findings.push(
-            fields::missing(top.clone(), "the pipeline", "version").hint(format!("start the file with `version: {VERSION}`")),
+            fields::missing(top.clone(), "the pipeline", "version")
+                .hint(format!("start the file with `version: {VERSION}`")),
         );
     }
     if !has("stages") {
         findings.push(
-            fields::missing(top, "the pipeline", "stages").hint("declare a stage: `stages: { train: { uses: train } }`"),
+            fields::missing(top, "the pipeline", "stages")
+                .hint("declare a stage: `stages: { train: { uses: train } }`"),
         );
     }
     findings.retain(|finding| {
@@ -108,10 +111,14 @@ fn params(node: &Node, findings: &mut Findings) -> ParamsSpec {
         NodeData::Map(_) => {
             let value = fields::value(node, findings);
             literal_only(&value, findings);
+            fields::refuse_ambiguous_truth(node, findings);
             ParamsSpec::Inline(value)
         }
         NodeData::Text { .. } | NodeData::List(_) => ParamsSpec::Files(
-            fields::items(node).iter().filter_map(|item| fields::text(item, "a file of `params`", findings)).collect(),
+            fields::items(node)
+                .iter()
+                .filter_map(|item| fields::text(item, "a file of `params`", findings))
+                .collect(),
         ),
         _ => {
             findings.push(fields::wrong(node, "`params`", "a map, the path of a file, or a list of paths"));

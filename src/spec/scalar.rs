@@ -10,7 +10,10 @@ pub(super) enum Scalar {
     Number(Number),
     Text,
     /// Means one thing to YAML 1.1 and another to YAML 1.2, or cannot be held: what is odd, and what to write.
-    Surprise { message: String, hint: String },
+    Surprise {
+        message: String,
+        hint: String,
+    },
 }
 
 /// Resolves a plain scalar.
@@ -21,25 +24,22 @@ pub(super) fn resolve(text: &str) -> Scalar {
         "false" | "False" | "FALSE" => return Scalar::Bool(false),
         _ => {}
     }
-    let lower = text.to_ascii_lowercase();
-    let truth = match lower.as_str() {
-        "yes" | "on" => Some(true),
-        "no" | "off" => Some(false),
-        _ => None,
-    };
-    if let Some(truth) = truth {
-        return Scalar::Surprise {
-            message: format!("`{text}` is a boolean to YAML 1.1 and text to YAML 1.2"),
-            hint: format!("write `{truth}`, or \"{text}\" in quotes for the text"),
-        };
-    }
-    if matches!(lower.as_str(), ".inf" | "+.inf" | "-.inf" | ".nan") {
+    if matches!(text.to_ascii_lowercase().as_str(), ".inf" | "+.inf" | "-.inf" | ".nan") {
         return Scalar::Surprise {
             message: format!("`{text}` is not a finite number"),
             hint: "write a finite number, or quotes for the text".to_owned(),
         };
     }
     number(text)
+}
+
+/// What `yes`, `no`, `on` and `off` are to YAML 1.1; to YAML 1.2 they are text.
+pub fn truth_word(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" => Some(true),
+        "no" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn number(text: &str) -> Scalar {
@@ -105,7 +105,8 @@ fn radix(text: &str, digits: &str, radix: u32) -> Scalar {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return Scalar::Text;
     }
-    u64::from_str_radix(digits, radix).map_or_else(|_| too_large(text), |number| Scalar::Number(number.into()))
+    u64::from_str_radix(digits, radix)
+        .map_or_else(|_| too_large(text), |number| Scalar::Number(number.into()))
 }
 
 /// `[0-9]* ( . [0-9]* )? ( [eE] [-+]? [0-9]+ )?` with at least one digit before the exponent.
@@ -127,7 +128,8 @@ fn float_shaped(text: &str) -> bool {
 
 fn sexagesimal(text: &str) -> bool {
     let mut parts = text.split(':');
-    let number = |part: &str| !part.is_empty() && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        |part: &str| !part.is_empty() && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit());
     parts.next().is_some_and(number) && parts.all(|part| number(part) && part.len() <= 2 && part < "60")
 }
 
@@ -155,12 +157,22 @@ mod tests {
 
     #[test]
     fn surprises_are_refused_with_the_choices() {
-        let said = ["no", "On", "010", "-007", "1_000", "1:30", ".inf", "1e999", "99999999999999999999"].map(|text| {
-            match resolve(text) {
-                Scalar::Surprise { message, hint } => format!("{message}: {hint}"),
-                other => format!("{text} is {other:?}"),
-            }
-        });
-        insta::assert_snapshot!(said.join("\n"), @"");
+        assert_eq!(["On", "no", "y"].map(truth_word), [Some(true), Some(false), None]);
+        let said =
+            ["010", "-007", "1_000", "1:30", ".inf", "1e999", "99999999999999999999"].map(
+                |text| match resolve(text) {
+                    Scalar::Surprise { message, hint } => format!("{message}: {hint}"),
+                    other => format!("{text} is {other:?}"),
+                },
+            );
+        insta::assert_snapshot!(said.join("\n"), @r"
+        `010` is octal to YAML 1.1 and decimal to YAML 1.2: write `10`, or `0o10` for octal, or quotes for the text
+        `-007` is octal to YAML 1.1 and decimal to YAML 1.2: write `-7`, or `0o7` for octal, or quotes for the text
+        `1_000` is a number to YAML 1.1 and text to YAML 1.2: write `1000`, or quotes for the text
+        `1:30` is a number of base 60 to YAML 1.1 and text to YAML 1.2: write the number with a unit (`90s`, `30m`), or quotes for the text
+        `.inf` is not a finite number: write a finite number, or quotes for the text
+        `1e999` is too large a number: write a number within 64 bits, or quotes for the text
+        `99999999999999999999` is too large a number: write a number within 64 bits, or quotes for the text
+        ");
     }
 }

@@ -40,7 +40,9 @@ pub(super) fn read_key(settings: &mut Settings, key: &Name, node: &Node, finding
         "timeout-minutes" => settings.timeout = timeout(node, findings),
         "retry" => settings.retry = retry(node, findings),
         "cache" => settings.cache = fields::boolean(node, "`cache`", findings),
-        "continue-on-error" => settings.continue_on_error = fields::boolean(node, "`continue-on-error`", findings),
+        "continue-on-error" => {
+            settings.continue_on_error = fields::boolean(node, "`continue-on-error`", findings)
+        }
         "runs-on" => {
             settings.runs_on = fields::items(node)
                 .iter()
@@ -109,9 +111,12 @@ fn retry(node: &Node, findings: &mut Findings) -> Option<RetrySpec> {
                     match RETRY_WORDS.iter().find(|(name, _)| *name == word.value) {
                         Some((_, class)) => found.on.push(*class),
                         None => findings.push(
-                            Diagnostic::error("spec::unknown-word", format!("`{}` is no class of failure", word.value))
-                                .at(word.span, "")
-                                .maybe_hint(suggestion(&word.value, RETRY_WORDS.iter().map(|(name, _)| *name))),
+                            Diagnostic::error(
+                                "spec::unknown-word",
+                                format!("`{}` is no class of failure", word.value),
+                            )
+                            .at(word.span, "")
+                            .maybe_hint(suggestion(&word.value, RETRY_WORDS.iter().map(|(name, _)| *name))),
                         ),
                     }
                 }

@@ -4,15 +4,28 @@ use super::{
     diagnostic::Diagnostic,
     expression::{Expression, ExpressionKind, Text, reference, stage_reference, template},
     fields::{self, Findings},
-    input,
-    settings,
+    input, settings,
     tree::{Node, NodeData},
     types::{Condition, MatrixSpec, Name, Settings, Spanned, StageSpec, UsesSpec, Value},
 };
 
 const KEYS: &[&str] = &[
-    "uses", "inputs", "with", "outputs", "needs", "matrix", "strategy", "if", "env", "seed", "resources",
-    "timeout-minutes", "retry", "cache", "continue-on-error", "runs-on",
+    "uses",
+    "inputs",
+    "with",
+    "outputs",
+    "needs",
+    "matrix",
+    "strategy",
+    "if",
+    "env",
+    "seed",
+    "resources",
+    "timeout-minutes",
+    "retry",
+    "cache",
+    "continue-on-error",
+    "runs-on",
 ];
 
 const NOT_BUILT: &[(&str, &str)] = &[
@@ -72,7 +85,9 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
             }
             "inputs" => stage.inputs = input::read_all(node, &what, findings),
             "with" => stage.with = with(node, &what, findings),
-            "outputs" => stage.outputs = fields::named_values(node, &format!("`outputs` of {what}"), findings),
+            "outputs" => {
+                stage.outputs = fields::named_values(node, &format!("`outputs` of {what}"), findings)
+            }
             "needs" => {
                 stage.needs = fields::items(node)
                     .iter()
@@ -89,16 +104,22 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
                     continue;
                 }
                 matrix_key = Some(key);
-                stage.matrix =
-                    if key.value == "matrix" { Some(matrix(node, findings)) } else { strategy(node, findings) };
+                stage.matrix = if key.value == "matrix" {
+                    Some(matrix(node, findings))
+                } else {
+                    strategy(node, findings)
+                };
             }
             "if" => stage.condition = condition(node, findings),
             "env" => stage.env = fields::named_values(node, &format!("`env` of {what}"), findings),
             "seed" => stage.seed = Some(fields::value(node, findings)),
             "steps" | "jobs" | "on" => findings.push(
-                Diagnostic::error("spec::workflow-key", format!("`{}` is a key of a GitHub workflow, not of a stage", key.value))
-                    .at(key.span.clone(), "")
-                    .hint("a stage runs one program, named by `uses`"),
+                Diagnostic::error(
+                    "spec::workflow-key",
+                    format!("`{}` is a key of a GitHub workflow, not of a stage", key.value),
+                )
+                .at(key.span.clone(), "")
+                .hint("a stage runs one program, named by `uses`"),
             ),
             _ if settings::read_key(&mut stage.settings, key, node, findings) => {}
             _ => {
@@ -164,7 +185,10 @@ fn strategy(node: &Node, findings: &mut Findings) -> Option<MatrixSpec> {
                 key,
                 "`strategy`",
                 &["matrix"],
-                &[("fail-fast", "a failed stage blocks only what depends on it"), ("max-parallel", "`resources` bound what runs at once")],
+                &[
+                    ("fail-fast", "a failed stage blocks only what depends on it"),
+                    ("max-parallel", "`resources` bound what runs at once"),
+                ],
             )),
         }
     }
@@ -174,16 +198,24 @@ fn strategy(node: &Node, findings: &mut Findings) -> Option<MatrixSpec> {
 fn matrix(node: &Node, findings: &mut Findings) -> MatrixSpec {
     let mut found =
         MatrixSpec { span: node.span.clone(), axes: Vec::new(), include: Vec::new(), exclude: Vec::new() };
+    fields::refuse_ambiguous_truth(node, findings);
     for (key, node) in fields::map(node, "`matrix`", findings) {
         match key.as_str() {
-            "include" => found.include = fields::items(node).iter().map(|item| fields::value(item, findings)).collect(),
-            "exclude" => found.exclude = fields::items(node).iter().map(|item| fields::value(item, findings)).collect(),
+            "include" => {
+                found.include = fields::items(node).iter().map(|item| fields::value(item, findings)).collect()
+            }
+            "exclude" => {
+                found.exclude = fields::items(node).iter().map(|item| fields::value(item, findings)).collect()
+            }
             _ => {
                 if !reference::is_stage_name(&key.value) {
                     findings.push(
-                        Diagnostic::error("spec::matrix", format!("`{}` can't be the name of an axis", key.value))
-                            .at(key.span.clone(), "")
-                            .hint("a name starts with a letter and goes on with letters, digits, `-` and `_`"),
+                        Diagnostic::error(
+                            "spec::matrix",
+                            format!("`{}` can't be the name of an axis", key.value),
+                        )
+                        .at(key.span.clone(), "")
+                        .hint("a name starts with a letter and goes on with letters, digits, `-` and `_`"),
                     );
                 }
                 found.axes.push((key.clone(), fields::value(node, findings)));
@@ -195,12 +227,17 @@ fn matrix(node: &Node, findings: &mut Findings) -> MatrixSpec {
 
 /// Reads `if:`: a boolean, or one expression that is the whole text.
 pub(super) fn condition(node: &Node, findings: &mut Findings) -> Option<Condition> {
+    if let Some(error) = fields::ambiguous_truth(node) {
+        findings.push(error);
+        return None;
+    }
     let (text, verbatim) = match &node.data {
         NodeData::Bool(value) => {
-            let expression = Expression { span: node.span.clone(), kind: ExpressionKind::Literal((*value).into()) };
+            let expression =
+                Expression { span: node.span.clone(), kind: ExpressionKind::Literal((*value).into()) };
             return Some(Condition { span: node.span.clone(), text: value.to_string(), expression });
         }
-        NodeData::Text { text, verbatim } => (text, *verbatim),
+        NodeData::Text { text, verbatim, plain: _ } => (text, *verbatim),
         _ => {
             findings.push(fields::wrong(node, "`if`", "an expression or a boolean"));
             return None;
@@ -213,14 +250,26 @@ pub(super) fn condition(node: &Node, findings: &mut Findings) -> Option<Conditio
         return None;
     }
     match found.as_ref().map(|template| template.whole()) {
-        Some(Some(expression)) => {
-            Some(Condition { span: node.span.clone(), text: text.trim().to_owned(), expression: expression.clone() })
-        }
+        Some(Some(expression)) => Some(Condition {
+            span: node.span.clone(),
+            text: text.trim().to_owned(),
+            expression: expression.clone(),
+        }),
         Some(None) => {
             findings.push(
-                Diagnostic::error("spec::condition", "`if` mixes text and expressions, which would always be true")
-                    .at(node.span.clone(), "")
-                    .hint(format!("write one expression: `if: ${{{{ {} }}}}`", text.replace("${{", "").replace("}}", "").split_whitespace().collect::<Vec<_>>().join(" "))),
+                Diagnostic::error(
+                    "spec::condition",
+                    "`if` mixes text and expressions, which would always be true",
+                )
+                .at(node.span.clone(), "")
+                .hint(format!(
+                    "write one expression: `if: ${{{{ {} }}}}`",
+                    text.replace("${{", "")
+                        .replace("}}", "")
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                )),
             );
             None
         }

@@ -40,7 +40,8 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
     }
     if !has_stage {
         findings.push(
-            fields::missing(name.span.clone(), &what, "on").hint("name the stage that reports the metric: `on: bench`"),
+            fields::missing(name.span.clone(), &what, "on")
+                .hint("name the stage that reports the metric: `on: bench`"),
         );
     }
     let &(key, bound) = match &bounds[..] {
@@ -49,7 +50,9 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
             findings.push(
                 Diagnostic::error("spec::target", format!("{what} has no bound"))
                     .at(name.span.clone(), "")
-                    .hint("write one of `max`, `min`, `max-drop-vs` with `value`, `max-ratio-vs` with `value`"),
+                    .hint(
+                        "write one of `max`, `min`, `max-drop-vs` with `value`, `max-ratio-vs` with `value`",
+                    ),
             );
             return None;
         }
@@ -67,9 +70,12 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
         "max" | "min" => {
             if let Some(value) = &value {
                 findings.push(
-                    Diagnostic::error("spec::target", format!("`value` of {what} belongs to `max-drop-vs` or `max-ratio-vs`"))
-                        .at(value.span.clone(), "")
-                        .hint(format!("the bound is the value of `{}`", key.value)),
+                    Diagnostic::error(
+                        "spec::target",
+                        format!("`value` of {what} belongs to `max-drop-vs` or `max-ratio-vs`"),
+                    )
+                    .at(value.span.clone(), "")
+                    .hint(format!("the bound is the value of `{}`", key.value)),
                 );
             }
             let bound = fields::value(bound, findings);
@@ -79,11 +85,16 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
             let against = metric_reference(bound, findings)?;
             let value: Value = value.or_else(|| {
                 findings.push(
-                    fields::missing(key.span.clone(), &what, "value").hint("say how much is allowed: `value: 1pp`"),
+                    fields::missing(key.span.clone(), &what, "value")
+                        .hint("say how much is allowed: `value: 1pp`"),
                 );
                 None
             })?;
-            if key.value == "max-drop-vs" { BoundSpec::MaxDrop(against, value) } else { BoundSpec::MaxRatio(against, value) }
+            if key.value == "max-drop-vs" {
+                BoundSpec::MaxDrop(against, value)
+            } else {
+                BoundSpec::MaxRatio(against, value)
+            }
         }
     };
     Some(TargetSpec { name: name.clone(), stage: stage?, metric, bound })
@@ -97,7 +108,11 @@ fn metric_reference(node: &Node, findings: &mut Findings) -> Option<MetricRefere
     };
     let place = Text { text: stage, whole: written.span.clone(), verbatim: None };
     match stage_reference(&place) {
-        Ok(stage) => Some(MetricReference { span: written.span.clone(), stage: Some(stage), metric: metric.to_owned() }),
+        Ok(stage) => Some(MetricReference {
+            span: written.span.clone(),
+            stage: Some(stage),
+            metric: metric.to_owned(),
+        }),
         Err(error) => {
             findings.push(error);
             None

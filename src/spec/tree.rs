@@ -34,6 +34,8 @@ pub(super) enum NodeData {
         text: String,
         /// Where the text stands unchanged in the file, if it does (no escapes, no folding).
         verbatim: Option<usize>,
+        /// Written without quotes.
+        plain: bool,
     },
     List(Vec<Node>),
     Map(Vec<(Name, Node)>),
@@ -41,14 +43,14 @@ pub(super) enum NodeData {
 
 impl Node {
     /// What it is called in messages.
-    pub fn kind(&self) -> &'static str {
-        match self.data {
-            NodeData::Null => "nothing",
-            NodeData::Bool(_) => "a boolean",
-            NodeData::Number(_) => "a number",
-            NodeData::Text { .. } => "text",
-            NodeData::List(_) => "a list",
-            NodeData::Map(_) => "a map",
+    pub fn kind(&self) -> String {
+        match &self.data {
+            NodeData::Null => "nothing".to_owned(),
+            NodeData::Bool(value) => format!("`{value}`"),
+            NodeData::Number(number) => format!("`{number}`"),
+            NodeData::Text { .. } => "text".to_owned(),
+            NodeData::List(_) => "a list".to_owned(),
+            NodeData::Map(_) => "a map".to_owned(),
         }
     }
 }
@@ -72,7 +74,12 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<(Name, Node)>, seen: HashMap<String, Span>, merges: Vec<(Span, Node)>, key: Option<Key> },
+    Map {
+        entries: Vec<(Name, Node)>,
+        seen: HashMap<String, Span>,
+        merges: Vec<(Span, Node)>,
+        key: Option<Key>,
+    },
 }
 
 /// A key that waits for its value.
@@ -158,9 +165,12 @@ impl<'a> Builder<'a> {
                     documents += 1;
                     if documents > 1 {
                         self.diagnostics.push(
-                            Diagnostic::error("spec::documents", "the file holds more than one YAML document")
-                                .at(span, "a second one starts here")
-                                .hint("put each pipeline into a file of its own"),
+                            Diagnostic::error(
+                                "spec::documents",
+                                "the file holds more than one YAML document",
+                            )
+                            .at(span, "a second one starts here")
+                            .hint("put each pipeline into a file of its own"),
                         );
                         return None;
                     }
@@ -175,8 +185,12 @@ impl<'a> Builder<'a> {
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.refuse_tag(tag.is_some(), &span);
-                    let content =
-                        Content::Map { entries: Vec::new(), seen: HashMap::new(), merges: Vec::new(), key: None };
+                    let content = Content::Map {
+                        entries: Vec::new(),
+                        seen: HashMap::new(),
+                        merges: Vec::new(),
+                        key: None,
+                    };
                     self.open(content, anchor, span)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
@@ -200,8 +214,20 @@ impl<'a> Builder<'a> {
                 .at(tab..tab + 1, "this is a tab")
                 .hint("replace the tab by spaces"),
             None => {
-                let end = self.text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
-                Diagnostic::error("spec::syntax", format!("this is not YAML: {info}")).at(at..end, "noticed here")
+                let end = self
+                    .text
+                    .get(at..)
+                    .and_then(|rest| rest.chars().next())
+                    .map_or(at, |c| at + c.len_utf8());
+                let error = Diagnostic::error("spec::syntax", format!("this is not YAML: {info}"))
+                    .at(at..end, "noticed here");
+                // Between braces the `{` of an unquoted expression opens another map.
+                let source = self.text.get(self.lines.start_of(line)..).and_then(|rest| rest.lines().next());
+                if source.is_some_and(|source| source.contains("${{")) {
+                    error.hint("an expression inside `{ }` or `[ ]`, or as a key, needs quotes: \"${{ … }}\"")
+                } else {
+                    error
+                }
             }
         });
     }
@@ -228,6 +254,7 @@ impl<'a> Builder<'a> {
                 Scalar::Text => NodeData::Text {
                     text: value.to_owned(),
                     verbatim: source.starts_with(value).then_some(span.start),
+                    plain: true,
                 },
                 Scalar::Surprise { message, hint } => {
                     self.diagnostics
@@ -239,7 +266,11 @@ impl<'a> Builder<'a> {
                 let inner = if matches!(style, ScalarStyle::Plain) { 0 } else { 1 };
                 NodeData::Text {
                     text: value.to_owned(),
-                    verbatim: source.get(inner..).filter(|s| s.starts_with(value)).map(|_| span.start + inner),
+                    verbatim: source
+                        .get(inner..)
+                        .filter(|s| s.starts_with(value))
+                        .map(|_| span.start + inner),
+                    plain: matches!(style, ScalarStyle::Plain),
                 }
             }
         };
@@ -250,8 +281,11 @@ impl<'a> Builder<'a> {
     fn open(&mut self, content: Content, anchor: usize, span: Span) -> Option<()> {
         if self.stack.len() >= MAX_DEPTH {
             self.diagnostics.push(
-                Diagnostic::error("spec::too-deep", format!("more than {MAX_DEPTH} lists and maps stand inside each other"))
-                    .at(span.start..span.start + 1, "this one is too deep"),
+                Diagnostic::error(
+                    "spec::too-deep",
+                    format!("more than {MAX_DEPTH} lists and maps stand inside each other"),
+                )
+                .at(span.start..span.start + 1, "this one is too deep"),
             );
             return None;
         }
@@ -303,8 +337,11 @@ impl<'a> Builder<'a> {
         }
         if self.stack.len() + found.height > MAX_DEPTH {
             self.diagnostics.push(
-                Diagnostic::error("spec::too-deep", format!("more than {MAX_DEPTH} lists and maps stand inside each other"))
-                    .at(span, "through this alias"),
+                Diagnostic::error(
+                    "spec::too-deep",
+                    format!("more than {MAX_DEPTH} lists and maps stand inside each other"),
+                )
+                .at(span, "through this alias"),
             );
             return None;
         }
@@ -337,8 +374,11 @@ impl<'a> Builder<'a> {
 
     fn merge(&mut self, entries: &mut Vec<(Name, Node)>, span: &Span, node: Node) {
         self.diagnostics.push(
-            Diagnostic::warning("spec::merge-key", "`<<` is not part of YAML 1.2; it is read as YAML 1.1 does")
-                .at(span.clone(), "merges the keys of another map"),
+            Diagnostic::warning(
+                "spec::merge-key",
+                "`<<` is not part of YAML 1.2; it is read as YAML 1.1 does",
+            )
+            .at(span.clone(), "merges the keys of another map"),
         );
         let sources = match node.data {
             NodeData::List(items) => items,
@@ -352,13 +392,19 @@ impl<'a> Builder<'a> {
                 );
                 continue;
             };
-            let have: std::collections::HashSet<String> = entries.iter().map(|(key, _)| key.value.clone()).collect();
+            let have: std::collections::HashSet<String> =
+                entries.iter().map(|(key, _)| key.value.clone()).collect();
             entries.extend(added.into_iter().filter(|(key, _)| !have.contains(&key.value)));
         }
     }
 }
 
-fn read_key(node: Node, plain: bool, seen: &mut HashMap<String, Span>, diagnostics: &mut Vec<Diagnostic>) -> Key {
+fn read_key(
+    node: Node,
+    plain: bool,
+    seen: &mut HashMap<String, Span>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Key {
     let NodeData::Text { text, .. } = node.data else {
         diagnostics.push(
             Diagnostic::error("spec::key", format!("a key is text; here it is {}", node.kind()))

@@ -309,7 +309,9 @@ impl Value {
     /// Entry of a map.
     pub fn get(&self, key: &str) -> Option<(&Name, &Value)> {
         match &self.data {
-            Data::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(name, value)| (name, value)),
+            Data::Map(entries) => {
+                entries.iter().find(|(name, _)| name.value == key).map(|(name, value)| (name, value))
+            }
             _ => None,
         }
     }

@@ -29,14 +29,14 @@ impl Dimension {
         }
     }
 
-    /// What it is called.
+    /// What it is called, with its article.
     pub fn noun(self) -> &'static str {
         match self {
-            Self::Time => "time",
-            Self::Bytes => "size",
-            Self::Proportion => "proportion",
-            Self::Pixels => "number of pixels",
-            Self::Angle => "angle",
+            Self::Time => "a time",
+            Self::Bytes => "a size",
+            Self::Proportion => "a proportion",
+            Self::Pixels => "a number of pixels",
+            Self::Angle => "an angle",
         }
     }
 }
@@ -109,9 +109,8 @@ impl Quantity {
     /// Reads a number directly followed by a unit (one space is allowed).
     pub fn parse(text: &str) -> Result<Self, UnitError> {
         let text = text.trim();
-        let digits = text
-            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
-            .unwrap_or(text.len());
+        let digits =
+            text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
         // An exponent only where digits follow it: `1e3ms`.
         let exponent = text[digits..].strip_prefix(['e', 'E']).map(|rest| {
             let signed = rest.trim_start_matches(['+', '-']);
@@ -157,7 +156,9 @@ impl Quantity {
 
     /// As a duration, if it is a time that is not negative.
     pub fn duration(self) -> Option<Duration> {
-        (self.dimension == Dimension::Time).then(|| Duration::try_from_secs_f64(self.base / 1e3).ok()).flatten()
+        (self.dimension == Dimension::Time)
+            .then(|| Duration::try_from_secs_f64(self.base / 1e3).ok())
+            .flatten()
     }
 
     /// As whole bytes, if it is a size that is not negative.
@@ -225,6 +226,12 @@ mod tests {
             let error = Quantity::parse(text).unwrap_err();
             format!("{error}: {}", error.hint(Dimension::Bytes))
         };
-        insta::assert_snapshot!([said("64"), said("64MIB"), said("64 KB"), said("much"), said("")].join("\n"), @"");
+        insta::assert_snapshot!([said("64"), said("64MIB"), said("64 KB"), said("much"), said("")].join("\n"), @r"
+        `64` has no unit: write a number with one of the units `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`
+        `MIB` in `64MIB` is not a unit: write a number with one of the units `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`
+        `KB` in `64 KB` is not a unit: write `kB` (1000) or `KiB` (1024)
+        `much` does not start with a number: write a number with one of the units `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`
+        `` does not start with a number: write a number with one of the units `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`
+        ");
     }
 }

@@ -22,7 +22,8 @@ pub(super) struct Placed {
 }
 
 /// Longest first.
-const MARKS: &[&str] = &["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ".", ",", "=", "*"];
+const MARKS: &[&str] =
+    &["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ".", ",", "=", "*"];
 
 /// Splits `text[start..end]` into tokens, ending with [`Token::End`].
 pub(super) fn tokens(text: &Text<'_>, start: usize, end: usize) -> Result<Vec<Placed>, Diagnostic> {
@@ -40,7 +41,8 @@ pub(super) fn tokens(text: &Text<'_>, start: usize, end: usize) -> Result<Vec<Pl
         } else if next.is_ascii_digit() || negative_number(rest, tokens.last()) {
             number(text, rest, at)?
         } else if next.is_alphabetic() || next == '_' {
-            let length = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
+            let length =
+                rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
             (Token::Name(rest[..length].to_owned()), length)
         } else if let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(**mark)) {
             (Token::Mark(mark), mark.len())
@@ -60,7 +62,8 @@ fn negative_number(rest: &str, before: Option<&Placed>) -> bool {
         before.map(|placed| &placed.token),
         Some(Token::Name(_) | Token::Number(_) | Token::Text(_) | Token::Mark(")" | "]" | "*"))
     );
-    !operand_before && rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    !operand_before
+        && rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn quoted(text: &Text<'_>, rest: &str, at: usize) -> Result<(Token, usize), Diagnostic> {
@@ -109,7 +112,9 @@ fn number(text: &Text<'_>, rest: &str, at: usize) -> Result<(Token, usize), Diag
 fn unknown(text: &Text<'_>, character: char, at: usize) -> Diagnostic {
     let hint = match character {
         '"' => "a text in an expression stands in single quotes: 'text'",
-        '+' | '-' | '/' | '%' => "expressions do not calculate; compute the value where the params are written",
+        '+' | '-' | '/' | '%' => {
+            "expressions do not calculate; compute the value where the params are written"
+        }
         '&' => "write `&&`",
         '|' => "write `||`",
         '$' | '{' | '}' => "inside `${{ }}` names stand alone: `params.x`",

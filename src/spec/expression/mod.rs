@@ -4,7 +4,7 @@
 
 mod lexer;
 mod parser;
-mod reference;
+pub(super) mod reference;
 mod template;
 
 use super::types::{Name, Span};

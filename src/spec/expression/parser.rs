@@ -89,13 +89,19 @@ impl Parser<'_> {
             .at(self.text.span(placed.start, placed.end), "");
         match &placed.token {
             Token::Mark("=") => error.hint("write `==` to compare"),
-            Token::Mark("*") => error.hint("`[*]` gathers the stages of a matrix: `stages.train[*].outputs.model`"),
+            Token::Mark("*") => {
+                error.hint("`[*]` gathers the stages of a matrix: `stages.train[*].outputs.model`")
+            }
             _ => error,
         }
     }
 
     fn since(&self, start: usize) -> std::ops::Range<usize> {
-        let end = self.at.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(start, |placed| placed.end);
+        let end = self
+            .at
+            .checked_sub(1)
+            .and_then(|index| self.tokens.get(index))
+            .map_or(start, |placed| placed.end);
         self.text.span(start, end)
     }
 
@@ -122,7 +128,8 @@ impl Parser<'_> {
                 _ => self.unary()?,
             };
             let span = self.since(start);
-            left = Expression { span, kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)) };
+            left =
+                Expression { span, kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)) };
         }
         self.depth -= 1;
         Ok(left)
@@ -229,13 +236,21 @@ impl Parser<'_> {
         Ok(Expression { span, kind })
     }
 
-    fn call(&mut self, name: &str, span: std::ops::Range<usize>, start: usize) -> Result<Expression, Diagnostic> {
+    fn call(
+        &mut self,
+        name: &str,
+        span: std::ops::Range<usize>,
+        start: usize,
+    ) -> Result<Expression, Diagnostic> {
         // GitHub does not mind the case of function names.
         let known = Function::WORDS.iter().find(|word| word.eq_ignore_ascii_case(name));
         let Some(function) = known.and_then(|word| Function::from_word(word)) else {
-            return Err(Diagnostic::error("spec::unknown-function", format!("there is no function `{name}`"))
-                .at(span, "")
-                .maybe_hint(suggestion(name, Function::WORDS.iter().copied())));
+            return Err(Diagnostic::error(
+                "spec::unknown-function",
+                format!("there is no function `{name}`"),
+            )
+            .at(span, "")
+            .maybe_hint(suggestion(name, Function::WORDS.iter().copied())));
         };
         let mut arguments = Vec::new();
         if !self.take(")") {
@@ -284,7 +299,8 @@ impl Parser<'_> {
                 while !matches!(self.peek(), Token::Mark("," | "]") | Token::End) {
                     self.at += 1;
                 }
-                let last = self.at.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(first, |p| p.end);
+                let last =
+                    self.at.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(first, |p| p.end);
                 let written = self.text.text.get(first..last.max(first)).unwrap_or_default();
                 if written.is_empty() {
                     return Err(self.unexpected("a value"));
@@ -304,7 +320,9 @@ impl Parser<'_> {
 fn unknown_name(word: &str, span: std::ops::Range<usize>) -> Diagnostic {
     let hint = match word {
         "runner" => Some("facts about the machine are in `host`".to_owned()),
-        "steps" | "needs" | "jobs" => Some("outputs of other stages are `stages.<stage>.outputs.<port>`".to_owned()),
+        "steps" | "needs" | "jobs" => {
+            Some("outputs of other stages are `stages.<stage>.outputs.<port>`".to_owned())
+        }
         "github" => Some("the repository's state is in `git`".to_owned()),
         "vars" | "inputs" => Some("values of the pipeline are in `params`".to_owned()),
         _ => suggestion(word, Context::WORDS.iter().copied()),

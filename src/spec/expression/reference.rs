@@ -57,9 +57,12 @@ impl fmt::Display for Selector {
 pub(in super::super) fn stage_reference(text: &Text<'_>) -> Result<StageReference, Diagnostic> {
     let written = text.text;
     if written.contains("${{") {
-        return Err(Diagnostic::error("spec::stage-name", "a stage is named directly here, not by an expression")
-            .at(text.whole.clone(), "")
-            .hint("write the stage's name, for example `train` or `train[seed=0]`"));
+        return Err(Diagnostic::error(
+            "spec::stage-name",
+            "a stage is named directly here, not by an expression",
+        )
+        .at(text.whole.clone(), "")
+        .hint("write the stage's name, for example `train` or `train[seed=0]`"));
     }
     let open = written.find('[').unwrap_or(written.len());
     let name = written[..open].trim_end();

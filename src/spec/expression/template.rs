@@ -96,7 +96,8 @@ fn end_of_expression(text: &str) -> Option<usize> {
 
 /// `${x}` means nothing here; gives the right spelling.
 pub(in super::super) fn bare_dollar(text: &Text<'_>) -> Option<Diagnostic> {
-    let found = text.text.match_indices("${").map(|(at, _)| at).find(|&at| !text.text[at..].starts_with("${{"))?;
+    let found =
+        text.text.match_indices("${").map(|(at, _)| at).find(|&at| !text.text[at..].starts_with("${{"))?;
     let rest = &text.text[found + 2..];
     let end = rest.find('}').unwrap_or(rest.len());
     let name = rest[..end].trim();
@@ -109,8 +110,11 @@ pub(in super::super) fn bare_dollar(text: &Text<'_>) -> Option<Diagnostic> {
     };
     let length = (2 + end + 1).min(text.text.len() - found);
     Some(
-        Diagnostic::error("spec::bare-dollar", format!("`{}` is not an expression", &text.text[found..found + length]))
-            .at(text.span(found, found + length), "")
-            .hint(format!("write `{spelling}`")),
+        Diagnostic::error(
+            "spec::bare-dollar",
+            format!("`{}` is not an expression", &text.text[found..found + length]),
+        )
+        .at(text.span(found, found + length), "")
+        .hint(format!("write `{spelling}`")),
     )
 }

@@ -1,2 +1,7 @@
-//! TODO
-fn main() {}
+//! The stage program `data-stats`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stagewright_sdk::main::<stagewright_stage_data_stats::DataStats>()
+}

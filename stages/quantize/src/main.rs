@@ -1,2 +1,7 @@
-//! TODO
-fn main() {}
+//! The stage program `stagewright-stage-quantize`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stagewright_sdk::main::<stagewright_stage_quantize::Quantize>()
+}

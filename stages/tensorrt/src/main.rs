@@ -1,2 +1,7 @@
-//! TODO
-fn main() {}
+//! Stage program `tensorrt`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stagewright_sdk::main::<stagewright_stage_tensorrt::TensorRt>()
+}

@@ -86,9 +86,11 @@ impl StepMemory {
         let shape = network.architecture().input;
         let image = shape.channels * shape.height * shape.width;
         let images = vec![0.5; 2 * image];
-        let trainer = Trainer::new(network, options.clone()).or_internal("cannot set a network up for measuring")?;
+        let trainer =
+            Trainer::new(network, options.clone()).or_internal("cannot set a network up for measuring")?;
         let batch = Batch { images: &images, labels: &[0, 0] };
-        let activations = trainer.activations(batch).or_internal("cannot measure the memory of activations")?;
+        let activations =
+            trainer.activations(batch).or_internal("cannot measure the memory of activations")?;
         // Gradient and moments; a copy in the lower precision; the best weights so far and, while saving, all of it once more.
         let moments = Optimizer::bytes_per_value(options.rule);
         let cast = if options.precision == Precision::Bf16 { 2 } else { 0 };
@@ -111,7 +113,8 @@ impl StepMemory {
                      for at least 2 images",
                     mebibytes(budget)
                 );
-                Err(StageFault::user(message).hint("raise `memory-budget` or the stage's memory, or take a smaller network"))
+                Err(StageFault::user(message)
+                    .hint("raise `memory-budget` or the stage's memory, or take a smaller network"))
             }
             fitting => Ok(1 << fitting.ilog2()),
         }

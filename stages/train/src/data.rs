@@ -29,13 +29,16 @@ impl Data {
     /// Reads the ports `data`, `preprocess` and `policy` and decodes the images on the current rayon pool.
     pub fn load(context: &mut Context) -> Result<Self> {
         let contract_path = context.input("preprocess")?.to_owned();
-        let contract_bytes = fs::read(&contract_path).or_user(format_args!("cannot read {}", contract_path.display()))?;
+        let contract_bytes =
+            fs::read(&contract_path).or_user(format_args!("cannot read {}", contract_path.display()))?;
         let contract = Preprocess::load(&contract_path)?;
         let policy = match context.optional_input("policy") {
             Some(path) => Policy::load(path)?,
             None => Policy::identity(),
         };
         Augmenter::new(&policy, &contract)?;
+        let [height, width] = contract.size;
+        policy.check_size(width, height)?;
         let folder = context.input("data")?.to_owned();
         let dataset = Dataset::open(&folder)?;
         dataset.check_classes(&contract)?;
@@ -64,14 +67,16 @@ impl Data {
             before += indices.len() as u64;
             Ok(decoded)
         };
-        let (train, validation, test) = (decode(&splits.train)?, decode(&splits.validation)?, decode(&splits.test)?);
+        let (train, validation, test) =
+            (decode(&splits.train)?, decode(&splits.validation)?, decode(&splits.test)?);
         Ok(Self { contract, contract_bytes, policy, train, validation, test })
     }
 
     /// Digest of everything that decides what a training sees: which samples with which pixels, contract and policy.
     pub fn identity(&self) -> Result<String> {
         let policy = serde_json::to_vec(&self.policy).or_internal("cannot encode the policy")?;
-        let mut digest = Sha256::new().chain_update(&self.contract_bytes).chain_update([0]).chain_update(policy);
+        let mut digest =
+            Sha256::new().chain_update(&self.contract_bytes).chain_update([0]).chain_update(policy);
         for part in [&self.train, &self.validation, &self.test] {
             digest.update((part.len() as u64).to_le_bytes());
             for id in &part.ids {

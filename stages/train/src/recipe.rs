@@ -237,7 +237,8 @@ impl OptimizerParams {
                 below_one("optimizer.momentum", momentum)?;
                 at_least("optimizer.weight-decay", weight_decay, 0.0)?;
                 if nesterov && momentum == 0.0 {
-                    let message = "`optimizer.nesterov` looks ahead along the momentum, but `optimizer.momentum` is 0";
+                    let message =
+                        "`optimizer.nesterov` looks ahead along the momentum, but `optimizer.momentum` is 0";
                     return Err(StageFault::user(message).hint("set `momentum`, or `nesterov: false`"));
                 }
                 Ok(Rule::Sgd { momentum, nesterov, weight_decay })
@@ -278,14 +279,24 @@ impl ScheduleParams {
                     AnnealParam::Linear => Anneal::Linear,
                 };
                 let momentum = self.cycles_momentum(optimizer).then_some((base_momentum, max_momentum));
-                Ok(Schedule::OneCycle { max_lr: lr, pct_start, anneal, div_factor, final_div_factor, three_phase, momentum })
+                Ok(Schedule::OneCycle {
+                    max_lr: lr,
+                    pct_start,
+                    anneal,
+                    div_factor,
+                    final_div_factor,
+                    three_phase,
+                    momentum,
+                })
             }
         }
     }
 
     fn cycles_momentum(&self, optimizer: &OptimizerParams) -> bool {
         match (self, optimizer) {
-            (Self::OneCycle { cycle_momentum, .. }, OptimizerParams::AdamW { .. }) => cycle_momentum.unwrap_or(false),
+            (Self::OneCycle { cycle_momentum, .. }, OptimizerParams::AdamW { .. }) => {
+                cycle_momentum.unwrap_or(false)
+            }
             (Self::OneCycle { cycle_momentum, .. }, OptimizerParams::Sgd { momentum, .. }) => {
                 cycle_momentum.unwrap_or(*momentum != 0.0)
             }
@@ -359,7 +370,11 @@ mod tests {
         let loud = schedule(r#"{"kind":"one-cycle","cycle-momentum":true}"#);
         assert_eq!(loud.resolve(&adamw, 10).unwrap().at(0, 100).momentum, Some(0.95));
         let warning = loud.warning(&adamw).unwrap();
-        assert!(warning.contains("moves beta1 from 0.95 to 0.85") && warning.contains("`optimizer.beta1` 0.9 is never used"), "{warning}");
+        assert!(
+            warning.contains("moves beta1 from 0.95 to 0.85")
+                && warning.contains("`optimizer.beta1` 0.9 is never used"),
+            "{warning}"
+        );
     }
 
     #[test]
@@ -376,7 +391,10 @@ mod tests {
     fn numbers_out_of_range_are_named() {
         let message = |text: &str| optimizer(text).resolve().unwrap_err().to_string();
         assert_eq!(message(r#"{"kind":"adamw","lr":-1.0}"#), "`optimizer.lr` is -1, it must be at least 0");
-        assert_eq!(message(r#"{"kind":"adamw","beta1":1.0}"#), "`optimizer.beta1` is 1, it must be at least 0 and below 1");
+        assert_eq!(
+            message(r#"{"kind":"adamw","beta1":1.0}"#),
+            "`optimizer.beta1` is 1, it must be at least 0 and below 1"
+        );
         assert_eq!(
             message(r#"{"kind":"sgd","momentum":0.0}"#),
             "`optimizer.nesterov` looks ahead along the momentum, but `optimizer.momentum` is 0"

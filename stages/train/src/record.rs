@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn the_best_epoch_is_the_first_of_the_highest_or_the_one_with_less_loss() {
-        let judge = |top1: &[f64], losses: &[f64]| last_is_best(&epochs(top1, losses), Monitor::ValidationTop1);
+        let judge =
+            |top1: &[f64], losses: &[f64]| last_is_best(&epochs(top1, losses), Monitor::ValidationTop1);
         assert!(judge(&[50.0], &[1.0]));
         assert!(judge(&[50.0, 60.0], &[1.0, 2.0]));
         assert!(!judge(&[60.0, 50.0], &[1.0, 0.5]));
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn patience_counts_epochs_without_enough_improvement() {
-        let rule = EarlyStopping { monitor: Monitor::ValidationLoss, patience: 2, min_delta: 0.1, mode: None };
+        let rule =
+            EarlyStopping { monitor: Monitor::ValidationLoss, patience: 2, min_delta: 0.1, mode: None };
         let stops = |losses: &[f64]| should_stop(&epochs(&vec![0.0; losses.len()], losses), &rule);
         assert!(!stops(&[1.0, 0.95]));
         assert!(stops(&[1.0, 0.95, 0.91]), "0.09 in all is less than min-delta");

@@ -97,14 +97,19 @@ pub fn save(folder: &Path, progress: &Progress, tensors: &BTreeMap<String, Tenso
     let metadata = HashMap::from([(KEY.to_owned(), text)]);
     let raw: Vec<(&String, Vec<u8>, &Tensor)> = tensors
         .iter()
-        .map(|(name, tensor)| (name, tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect(), tensor))
+        .map(|(name, tensor)| {
+            (name, tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect(), tensor)
+        })
         .collect();
     let views = raw
         .iter()
-        .map(|(name, bytes, tensor)| Ok((name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
+        .map(|(name, bytes, tensor)| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .or_internal("cannot encode the training's state")?;
-    let bytes = safetensors::serialize(views, Some(metadata)).or_internal("cannot encode the training's state")?;
+    let bytes =
+        safetensors::serialize(views, Some(metadata)).or_internal("cannot encode the training's state")?;
     let (target, fresh) = (path(folder), folder.join(format!("{FILE}.new")));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&fresh)?;
@@ -128,7 +133,8 @@ pub fn load(folder: &Path, identity: &str) -> std::result::Result<Option<Saved>,
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let text = text.ok_or_else(|| damaged(format!("it has no metadata `{KEY}`")))?;
-    let format = serde_json::from_str::<serde_json::Value>(text).map_err(|error| damaged(error.to_string()))?;
+    let format =
+        serde_json::from_str::<serde_json::Value>(text).map_err(|error| damaged(error.to_string()))?;
     match format.get("format").and_then(|format| format.as_str()) {
         Some(FORMAT) => {}
         found => {
@@ -155,7 +161,8 @@ mod tests {
 
     fn progress() -> Progress {
         let mut progress = Progress::start("abc".to_owned(), 8);
-        progress.running = Running { loss: 0.1 + 0.2, correct: 1, images: 8, gradient_norm: 1.0 / 3.0, steps: 1 };
+        progress.running =
+            Running { loss: 0.1 + 0.2, correct: 1, images: 8, gradient_norm: 1.0 / 3.0, steps: 1 };
         progress
     }
 
@@ -176,7 +183,11 @@ mod tests {
     fn a_foreign_or_damaged_state_is_refused_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         save(folder.path(), &progress(), &tensors()).unwrap();
-        assert!(load(folder.path(), "other").unwrap_err().contains("belongs to a training with other params or data"));
+        assert!(
+            load(folder.path(), "other")
+                .unwrap_err()
+                .contains("belongs to a training with other params or data")
+        );
         let later = Progress { format: "stagewright/training-state@9".to_owned(), ..progress() };
         save(folder.path(), &later, &tensors()).unwrap();
         let error = load(folder.path(), "abc").unwrap_err();

@@ -41,21 +41,27 @@ pub(crate) fn open(root: &Path) -> Result<Dataset, DatasetError> {
         let path = root.join(&name);
         let bytes = fs::read(&path).map_err(|source| DatasetError::Read { path: path.clone(), source })?;
         if bytes.is_empty() || bytes.len() % record != 0 {
-            let reason = format!("its {} bytes are not a whole number of records of {record} bytes", bytes.len());
+            let reason =
+                format!("its {} bytes are not a whole number of records of {record} bytes", bytes.len());
             return Err(DatasetError::Binary { path, reason });
         }
         let blob: Arc<[u8]> = bytes.into();
         for index in 0..blob.len() / record {
             let label = usize::from(blob[index * record]);
             if label >= names.len() {
-                let reason = format!("record {index} has label {label}, but {META} names {} classes", names.len());
+                let reason =
+                    format!("record {index} has label {label}, but {META} names {} classes", names.len());
                 return Err(DatasetError::Binary { path, reason });
             }
             samples.push(Sample {
                 id: format!("{name}#{index}"),
                 label,
                 part,
-                source: Source::Record { blob: Arc::clone(&blob), offset: index * record + 1, layout: LAYOUT },
+                source: Source::Record {
+                    blob: Arc::clone(&blob),
+                    offset: index * record + 1,
+                    layout: LAYOUT,
+                },
             });
         }
     }
@@ -75,7 +81,8 @@ fn class_names(path: &Path) -> Result<Vec<String>, DatasetError> {
         }
         Err(source) => return Err(DatasetError::Read { path: path.to_owned(), source }),
     };
-    let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     let mut unique = names.clone();
     unique.sort();
     unique.dedup();

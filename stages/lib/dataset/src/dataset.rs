@@ -171,8 +171,9 @@ impl Dataset {
     pub fn decode(&self, index: usize, bytes: &[u8]) -> Result<Image, DatasetError> {
         let sample = &self.samples[index];
         match &sample.source {
-            Source::File(_) => Image::decode(bytes)
-                .map_err(|reason| DatasetError::Image { id: sample.id.clone(), reason }),
+            Source::File(_) => {
+                Image::decode(bytes).map_err(|reason| DatasetError::Image { id: sample.id.clone(), reason })
+            }
             Source::Record { layout, .. } if bytes.len() == layout.bytes() => Ok(layout.decode(bytes)),
             Source::Record { layout, .. } => Err(DatasetError::Image {
                 id: sample.id.clone(),
@@ -207,7 +208,11 @@ impl Dataset {
             return Ok(());
         }
         let without = |from: &[String], other: &[String]| -> Vec<String> {
-            from.iter().filter(|class| !other.contains(class)).map(|class| format!("`{class}`")).take(5).collect()
+            from.iter()
+                .filter(|class| !other.contains(class))
+                .map(|class| format!("`{class}`"))
+                .take(5)
+                .collect()
         };
         let missing = without(&contract.classes, &self.classes);
         let additional = without(&self.classes, &contract.classes);

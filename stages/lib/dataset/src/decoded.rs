@@ -41,9 +41,12 @@ impl Decoded {
         let stride = height * width * 3;
         let bytes = stride.saturating_mul(indices.len());
         let mut pixels = Vec::new();
-        pixels
-            .try_reserve_exact(bytes)
-            .map_err(|_| DatasetError::Memory { images: indices.len(), height, width, bytes })?;
+        pixels.try_reserve_exact(bytes).map_err(|_| DatasetError::Memory {
+            images: indices.len(),
+            height,
+            width,
+            bytes,
+        })?;
         pixels.resize(bytes, 0);
 
         let chunk = CHUNK_PER_THREAD * rayon::current_num_threads();

@@ -56,7 +56,9 @@ pub enum DatasetError {
         reason: String,
     },
     /// The decoded images do not fit into memory.
-    #[error("{images} images of {height}×{width} pixels need {bytes} bytes of memory, which this machine does not give")]
+    #[error(
+        "{images} images of {height}×{width} pixels need {bytes} bytes of memory, which this machine does not give"
+    )]
     Memory {
         /// Number of images.
         images: usize,
@@ -75,7 +77,9 @@ impl DatasetError {
         match self {
             Self::Read { .. } => None,
             Self::Layout { hint, .. } => Some(hint.clone()),
-            Self::Binary { .. } => Some("fetch the file again and compare its checksum with its source's".to_owned()),
+            Self::Binary { .. } => {
+                Some("fetch the file again and compare its checksum with its source's".to_owned())
+            }
             Self::Image { .. } => {
                 let hint = "mend or remove the file; data-stats with `on-corrupt: skip` leaves such files out of every split";
                 Some(hint.to_owned())
@@ -84,7 +88,9 @@ impl DatasetError {
             Self::Classes { .. } => {
                 Some("run data-stats on this dataset, or take the contract that was made from it".to_owned())
             }
-            Self::Memory { .. } => Some("use a smaller `size` in data-stats, fewer images, or more memory".to_owned()),
+            Self::Memory { .. } => {
+                Some("use a smaller `size` in data-stats, fewer images, or more memory".to_owned())
+            }
         }
     }
 
@@ -104,7 +110,9 @@ impl From<DatasetError> for StageFault {
         let hint = error.hint();
         let fault = match &error {
             // A dataset that is not there is the pipeline's mistake; one that can't be read is the machine's.
-            DatasetError::Read { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::environment(message),
+            DatasetError::Read { source, .. } if source.kind() != io::ErrorKind::NotFound => {
+                Self::environment(message)
+            }
             DatasetError::Memory { .. } => Self::environment(message),
             _ => Self::user(message),
         };

@@ -14,8 +14,12 @@ use crate::{
 };
 
 /// Folder names that stand for a part.
-const PARTS: [(&str, Part); 4] =
-    [("train", Part::Train), ("test", Part::Test), ("validation", Part::Validation), ("val", Part::Validation)];
+const PARTS: [(&str, Part); 4] = [
+    ("train", Part::Train),
+    ("test", Part::Test),
+    ("validation", Part::Validation),
+    ("val", Part::Validation),
+];
 
 const EXPECTED: &str = "one folder per class with .jpg, .jpeg or .png files, also below train/, test/ and validation/; \
                         CIFAR-10 binary or IDX files are read too";
@@ -55,7 +59,8 @@ pub(crate) fn open(root: &Path) -> Result<Dataset, DatasetError> {
     }
 
     let names: BTreeSet<&str> = found.iter().map(|file| file.class.as_str()).collect();
-    let labels: BTreeMap<&str, usize> = names.iter().enumerate().map(|(label, name)| (*name, label)).collect();
+    let labels: BTreeMap<&str, usize> =
+        names.iter().enumerate().map(|(label, name)| (*name, label)).collect();
     let classes = names.iter().map(|name| (*name).to_owned()).collect();
     let samples = found
         .iter()
@@ -72,8 +77,11 @@ pub(crate) fn open(root: &Path) -> Result<Dataset, DatasetError> {
 
 /// A folder that is a part and one that is not, or two names of one part, leave open what is meant.
 fn check_parts(root: &Path, folders: &[String], named: &[(&str, Part)]) -> Result<(), DatasetError> {
-    let others: Vec<&str> =
-        folders.iter().map(String::as_str).filter(|folder| named.iter().all(|(name, _)| name != folder)).collect();
+    let others: Vec<&str> = folders
+        .iter()
+        .map(String::as_str)
+        .filter(|folder| named.iter().all(|(name, _)| name != folder))
+        .collect();
     if !others.is_empty() {
         let named: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
         return Err(DatasetError::Layout {
@@ -158,7 +166,10 @@ fn visible_folders(folder: &Path) -> Result<Vec<String>, DatasetError> {
             Ok(name) => names.push(name),
             Err(name) => {
                 let name = name.to_string_lossy();
-                return Err(layout(folder, format!("the folder name `{name}` is not UTF-8, so it can't be a class")));
+                return Err(layout(
+                    folder,
+                    format!("the folder name `{name}` is not UTF-8, so it can't be a class"),
+                ));
             }
         }
     }

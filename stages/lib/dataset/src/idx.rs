@@ -25,7 +25,10 @@ const SETS: [(&str, Part); 2] = [("train", Part::Train), ("t10k", Part::Test)];
 
 /// The file or its compressed twin.
 fn locate(root: &Path, name: &str) -> Option<PathBuf> {
-    [name.to_owned(), format!("{name}.gz")].into_iter().map(|name| root.join(name)).find(|path| path.is_file())
+    [name.to_owned(), format!("{name}.gz")]
+        .into_iter()
+        .map(|name| root.join(name))
+        .find(|path| path.is_file())
 }
 
 pub(crate) fn is_here(root: &Path) -> bool {
@@ -114,7 +117,8 @@ fn read_body(
     for _ in 0..dimensions {
         sizes.push(number().map_err(broken)? as usize);
     }
-    let total = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)).unwrap_or(u64::MAX);
+    let total =
+        sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)).unwrap_or(u64::MAX);
     if total == 0 || total > MAX_BYTES {
         return Err(damaged(format!("its header says dimensions {sizes:?}")));
     }

@@ -71,6 +71,19 @@ pub enum ColorMode {
     Cmyk,
 }
 
+impl fmt::Display for ColorMode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Grey => "grey",
+            Self::GreyAlpha => "grey with alpha",
+            Self::Rgb => "RGB",
+            Self::Rgba => "RGB with alpha",
+            Self::Palette => "palette",
+            Self::Cmyk => "CMYK",
+        })
+    }
+}
+
 /// Header of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inspection {

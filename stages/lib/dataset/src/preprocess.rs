@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetError, Filter, Image, SplitRule, resize_rgb};
+use crate::{DatasetError, Filter, Image, MAX_PIXELS, SplitRule, resize_rgb};
 
 /// Value of [`Preprocess::format`].
 pub const PREPROCESS_FORMAT: &str = "stagewright/preprocess@1";
@@ -95,7 +95,9 @@ impl Preprocess {
         let header: Header = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         if header.format != PREPROCESS_FORMAT {
             let found = header.format;
-            return Err(invalid(format!("its format is `{found}`; this release reads `{PREPROCESS_FORMAT}`")));
+            return Err(invalid(format!(
+                "its format is `{found}`; this release reads `{PREPROCESS_FORMAT}`"
+            )));
         }
         let contract: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         contract.check().map_err(invalid)?;
@@ -109,10 +111,14 @@ impl Preprocess {
             return Err(format!("`size` is [{height}, {width}]; each side must be 1 to {MAX_SIDE} pixels"));
         }
         if let Some(mean) = self.mean.iter().find(|mean| !(0.0..=1.0).contains(*mean)) {
-            return Err(format!("`mean` holds {mean}; the scale is 0 to 1, so divide values of 0–255 by 255"));
+            return Err(format!(
+                "`mean` holds {mean}; the scale is 0 to 1, so divide values of 0–255 by 255"
+            ));
         }
         if let Some(std) = self.std.iter().find(|std| !(**std > 0.0 && **std <= 1.0)) {
-            return Err(format!("`std` holds {std}; it must be above 0 and at most 1 (values of 0–255 divided by 255)"));
+            return Err(format!(
+                "`std` holds {std}; it must be above 0 and at most 1 (values of 0–255 divided by 255)"
+            ));
         }
         if self.classes.is_empty() {
             return Err("`classes` is empty".to_owned());
@@ -146,6 +152,12 @@ impl Preprocess {
             return;
         }
         let scaled = covering(from, self.size);
+        if scaled[0].saturating_mul(scaled[1]) > MAX_PIXELS {
+            // A sliver of an image: cut first, so that scaling the long side does not take gigabytes.
+            let (part, size) = cut_to_shape(pixels, from, self.size);
+            resize_rgb(&part, size, self.size, filter, out);
+            return;
+        }
         let mut whole = vec![0; scaled[0] * scaled[1] * 3];
         resize_rgb(pixels, from, scaled, filter, &mut whole);
         let [height, width] = self.size;
@@ -220,6 +232,19 @@ fn covering(from: [usize; 2], to: [usize; 2]) -> [usize; 2] {
     } else {
         [(to[1] * height / width).max(to[0]), to[1]]
     }
+}
+
+/// The centre part that has the target's shape, to the pixel.
+fn cut_to_shape(pixels: &[u8], from: [usize; 2], to: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
+    let [height, width] = from;
+    let size = if to[0] * width >= to[1] * height {
+        [height, (height * to[1] / to[0]).clamp(1, width)]
+    } else {
+        [(width * to[0] / to[1]).clamp(1, height), width]
+    };
+    let (top, left) = (centre(height, size[0]), centre(width, size[1]));
+    let rows = pixels.chunks_exact(width * 3).skip(top).take(size[0]);
+    (rows.flat_map(|row| &row[left * 3..(left + size[1]) * 3]).copied().collect(), size)
 }
 
 /// Start of the centre part; halves go to the even number, as torchvision's `CenterCrop` rounds.

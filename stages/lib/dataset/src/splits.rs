@@ -123,7 +123,8 @@ pub fn stratified(dataset: &Dataset, from: &[usize], count: usize, seed: u64) ->
         let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
         let quotas = largest_remainder(&sizes, count);
         let prefix = format!("sample/{seed}/");
-        let pick = |(class, quota): (Vec<usize>, usize)| dataset.shuffled(class, &prefix).into_iter().take(quota);
+        let pick =
+            |(class, quota): (Vec<usize>, usize)| dataset.shuffled(class, &prefix).into_iter().take(quota);
         classes.into_iter().zip(quotas).flat_map(pick).collect()
     };
     picked.sort_unstable();

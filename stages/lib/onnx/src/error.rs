@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use stagewright_sdk::StageFault;
+
 /// Why an ONNX model can't be read, written, checked or run.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OnnxError {
@@ -93,5 +95,16 @@ impl OnnxError {
 
     pub(crate) fn run(path: &Path, error: impl std::fmt::Display) -> Self {
         Self::Run { path: path.to_owned(), reason: error.to_string() }
+    }
+}
+
+impl From<OnnxError> for StageFault {
+    fn from(error: OnnxError) -> Self {
+        let message = error.to_string();
+        let fault = if error.is_environment() { Self::environment(message) } else { Self::user(message) };
+        match error.hint() {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
     }
 }

@@ -47,12 +47,16 @@ impl fmt::Display for Divergence {
         let loss = self.loss;
         match &self.origin {
             Origin::Input => write!(f, "the loss is {loss}: the images themselves hold NaN or infinity"),
-            Origin::Weight(name) => write!(f, "the loss is {loss}: the weight `{name}` holds NaN or infinity"),
+            Origin::Weight(name) => {
+                write!(f, "the loss is {loss}: the weight `{name}` holds NaN or infinity")
+            }
             Origin::Output(layer) => {
                 write!(f, "the loss is {loss}: layer `{layer}` is the first to give NaN or infinity")
             }
             Origin::Loss => write!(f, "the loss is {loss} although all layers give finite values"),
-            Origin::Gradient(name) => write!(f, "the loss is {loss}, but the gradient of `{name}` is NaN or infinite"),
+            Origin::Gradient(name) => {
+                write!(f, "the loss is {loss}, but the gradient of `{name}` is NaN or infinite")
+            }
             Origin::Explosion { largest, norm, limit } => {
                 let total = self.gradient_norm.unwrap_or(f64::NAN);
                 write!(
@@ -67,7 +71,11 @@ impl fmt::Display for Divergence {
 
 fn finite(tensor: &Tensor) -> bool {
     // The sum of a finite tensor may overflow, so each value is asked.
-    tensor.f_isfinite().and_then(|each| each.f_all()).and_then(|all| all.f_int64_value(&[])).is_ok_and(|all| all != 0)
+    tensor
+        .f_isfinite()
+        .and_then(|each| each.f_all())
+        .and_then(|all| all.f_int64_value(&[]))
+        .is_ok_and(|all| all != 0)
 }
 
 /// Finds where a loss that is not finite comes from, by running the batch again and looking at every layer.
@@ -94,7 +102,12 @@ pub(crate) fn of_loss(network: &Network, images: &Tensor, loss: f64) -> Divergen
 }
 
 /// Judges gradients: not finite, or above `limit` together.
-pub(crate) fn of_gradients(network: &Network, loss: f64, norms: &GradientNorms, limit: f64) -> Option<Divergence> {
+pub(crate) fn of_gradients(
+    network: &Network,
+    loss: f64,
+    norms: &GradientNorms,
+    limit: f64,
+) -> Option<Divergence> {
     let named = || network.parameters().iter().zip(&norms.each);
     let found = |origin| Some(Divergence { loss, gradient_norm: Some(norms.total), origin });
     // The backward pass runs from the output to the input, so the last one in the order of layers was the first.

@@ -79,9 +79,12 @@ mod tests {
 
     #[test]
     fn allocation_failures_are_told_from_other_errors() {
-        let say = |text: &str| TorchError::while_doing("running `conv1`")(tch::TchError::Torch(text.to_owned()));
+        let say =
+            |text: &str| TorchError::while_doing("running `conv1`")(tch::TchError::Torch(text.to_owned()));
         assert!(matches!(
-            say("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried\nstack"),
+            say(
+                "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried\nstack"
+            ),
             TorchError::OutOfMemory { .. }
         ));
         assert_eq!(

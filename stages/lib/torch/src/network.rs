@@ -104,7 +104,11 @@ impl Network {
 
     /// All tensors as a checkpoint holds them: row-major f32 by full name.
     pub fn tensors(&self) -> Result<BTreeMap<String, stagewright_model::Tensor>, TorchError> {
-        self.parameters.iter().chain(&self.buffers).map(|named| Ok((named.name.clone(), weights::download(named)?))).collect()
+        self.parameters
+            .iter()
+            .chain(&self.buffers)
+            .map(|named| Ok((named.name.clone(), weights::download(named)?)))
+            .collect()
     }
 
     /// Lays 4-dimensional weights out channels-last, as oneDNN and cuDNN like them. Values stay the same.
@@ -152,7 +156,12 @@ impl Network {
         Ok(Activations { kept: kept.div_ceil(count), largest: largest.div_ceil(count) })
     }
 
-    fn walk(&self, images: &Tensor, mode: Mode, mut observe: impl FnMut(usize, &Tensor)) -> Result<Tensor, TorchError> {
+    fn walk(
+        &self,
+        images: &Tensor,
+        mode: Mode,
+        mut observe: impl FnMut(usize, &Tensor),
+    ) -> Result<Tensor, TorchError> {
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.steps.len() + 1);
         values.push(Some(images.shallow_clone()));
         for (index, step) in self.steps.iter().enumerate() {
@@ -171,7 +180,13 @@ impl Network {
         })
     }
 
-    fn apply(&self, step: &Step, op: &Op, values: &[Option<Tensor>], mode: Mode) -> Result<Tensor, tch::TchError> {
+    fn apply(
+        &self,
+        step: &Step,
+        op: &Op,
+        values: &[Option<Tensor>],
+        mode: Mode,
+    ) -> Result<Tensor, tch::TchError> {
         let missing = || tch::TchError::Shape("a value was dropped before its last reader".to_owned());
         let read = |position: usize| values[step.inputs[position]].as_ref().ok_or_else(missing);
         let parameter = |offset: usize| &self.parameters[step.parameter + offset].tensor;
@@ -185,7 +200,16 @@ impl Network {
                 let buffer = |offset: usize| &self.buffers[step.buffer + offset].tensor;
                 let training = mode == Mode::Train;
                 let (mean, variance) = (Some(buffer(0)), Some(buffer(1)));
-                x.f_batch_norm(Some(parameter(0)), Some(parameter(1)), mean, variance, training, *momentum, *eps, true)
+                x.f_batch_norm(
+                    Some(parameter(0)),
+                    Some(parameter(1)),
+                    mean,
+                    variance,
+                    training,
+                    *momentum,
+                    *eps,
+                    true,
+                )
             }
             Op::Relu if step.in_place => x.shallow_clone().f_relu_(),
             Op::Relu => x.f_relu(),
@@ -245,7 +269,8 @@ fn plan(architecture: &Architecture) -> Result<(Vec<Step>, usize), TorchError> {
         buffer += buffers;
         position.insert(&layer.name, index + 1);
     }
-    let output = position.get(architecture.output.as_str()).copied().ok_or_else(|| unknown(&architecture.output))?;
+    let output =
+        position.get(architecture.output.as_str()).copied().ok_or_else(|| unknown(&architecture.output))?;
     for (value, reader) in last_reader.iter().enumerate() {
         if let Some(reader) = reader
             && value != output
@@ -253,14 +278,13 @@ fn plan(architecture: &Architecture) -> Result<(Vec<Step>, usize), TorchError> {
             steps[*reader].last_use_of.push(value);
         }
     }
-    for index in 0..steps.len() {
-        let input = steps[index].inputs.first().copied().unwrap_or(0);
+    for (step, layer) in steps.iter_mut().zip(&architecture.layers) {
+        let input = step.inputs.first().copied().unwrap_or(0);
         // These producers keep nothing of their own output for the backward pass, so an activation may write over it.
         let producer = input.checked_sub(1).map(|producer| &architecture.layers[producer].op);
         let overwritable =
             matches!(producer, Some(Op::BatchNorm { .. } | Op::Add | Op::Conv2d { .. } | Op::Linear { .. }));
-        steps[index].in_place =
-            architecture.layers[index].op == Op::Relu && overwritable && readers[input] == 1 && input != output;
+        step.in_place = layer.op == Op::Relu && overwritable && readers[input] == 1 && input != output;
     }
     Ok((steps, output))
 }

@@ -87,12 +87,18 @@ impl Optimizer {
             .into_iter()
             .filter(|(members, _)| !members.is_empty())
             .map(|(members, decays)| {
-                let parameters: Vec<Tensor> = members.iter().map(|named| named.tensor.shallow_clone()).collect();
+                let parameters: Vec<Tensor> =
+                    members.iter().map(|named| named.tensor.shallow_clone()).collect();
                 let state = match rule {
                     Rule::AdamW { .. } => State::AdamW(AdamwState::new(&parameters)),
                     Rule::Sgd { .. } => State::Sgd(SgdState::new(&parameters)),
                 };
-                Group { names: members.iter().map(|named| named.name.clone()).collect(), parameters, decays, state }
+                Group {
+                    names: members.iter().map(|named| named.name.clone()).collect(),
+                    parameters,
+                    decays,
+                    state,
+                }
             })
             .collect();
         Self { rule, steps: 0, groups }

@@ -65,7 +65,15 @@ impl Schedule {
                 };
                 Setting { lr, momentum: None }
             }
-            Self::OneCycle { max_lr, pct_start, anneal, div_factor, final_div_factor, three_phase, momentum } => {
+            Self::OneCycle {
+                max_lr,
+                pct_start,
+                anneal,
+                div_factor,
+                final_div_factor,
+                three_phase,
+                momentum,
+            } => {
                 let first = max_lr / div_factor;
                 let last = first / final_div_factor;
                 let (least, most) = momentum.unwrap_or((0.0, 0.0));

@@ -145,10 +145,15 @@ impl Trainer {
     }
 
     /// Multiplies parameters with masks of 0 and 1 now and after every step, so that pruned weights stay 0.
-    pub fn set_masks(&mut self, masks: &BTreeMap<String, stagewright_model::Tensor>) -> Result<(), TorchError> {
+    pub fn set_masks(
+        &mut self,
+        masks: &BTreeMap<String, stagewright_model::Tensor>,
+    ) -> Result<(), TorchError> {
         self.masks.clear();
         for (name, mask) in masks {
-            let unknown = || TorchError::Weights { reason: format!("no parameter is named `{name}`, which a mask is for") };
+            let unknown = || TorchError::Weights {
+                reason: format!("no parameter is named `{name}`, which a mask is for"),
+            };
             let parameters = self.network.parameters();
             let index = parameters.iter().position(|named| named.name == *name).ok_or_else(unknown)?;
             let mut tensor = tch::no_grad(|| parameters[index].tensor.f_zeros_like())
@@ -232,7 +237,9 @@ impl Trainer {
     pub fn state(&self) -> Result<TrainerState, TorchError> {
         let mut tensors = self.optimizer.state()?;
         let mut add = |prefix: &str, network: &Network| -> Result<(), TorchError> {
-            tensors.extend(network.tensors()?.into_iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor)));
+            tensors.extend(
+                network.tensors()?.into_iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor)),
+            );
             Ok(())
         };
         add("model", &self.network)?;
@@ -317,7 +324,13 @@ impl Network {
 }
 
 fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor, tch::TchError> {
-    logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, smoothing)
+    logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss::<Tensor>(
+        labels,
+        None,
+        Reduction::Mean,
+        -100,
+        smoothing,
+    )
 }
 
 fn evaluation(logits: &Tensor, labels: &Tensor) -> Result<Evaluation, tch::TchError> {

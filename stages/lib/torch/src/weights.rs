@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rand_chacha::{ChaCha8Rng, rand_core::{RngCore, SeedableRng}};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore, SeedableRng},
+};
 use sha2::{Digest, Sha256};
 use stagewright_model::{Architecture, Op};
 use tch::{Device, Tensor};
@@ -90,7 +93,8 @@ pub(crate) fn upload(
                 let found = &source.shape;
                 return Err(wrong(format!("`{name}` has shape {found:?}, the layer wants {shape:?}")));
             }
-            let tensor = to_torch(source, device).map_err(TorchError::while_doing(format!("loading `{name}`")))?;
+            let tensor =
+                to_torch(source, device).map_err(TorchError::while_doing(format!("loading `{name}`")))?;
             if is_buffer(suffix) {
                 buffers.push(Named { name, tensor });
             } else {
@@ -148,7 +152,8 @@ mod tests {
         let tensors = initialize(&network(), 7);
         let weight = &tensors["layer2.0.conv2.weight"].data;
         let mean = weight.iter().map(|&x| f64::from(x)).sum::<f64>() / weight.len() as f64;
-        let variance = weight.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / weight.len() as f64;
+        let variance =
+            weight.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / weight.len() as f64;
         // 36,864 draws: the standard error of the variance is 0.7 %, of the mean 0.5 % of a deviation.
         let expected = 2.0 / (64.0 * 9.0);
         assert!((variance / expected - 1.0).abs() < 0.03, "{variance} is not near {expected}");
@@ -162,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
-        let (first, again, other) = (initialize(&network(), 1), initialize(&network(), 1), initialize(&network(), 2));
+        let (first, again, other) =
+            (initialize(&network(), 1), initialize(&network(), 1), initialize(&network(), 2));
         assert_eq!(first, again);
         assert_ne!(first["conv1.weight"], other["conv1.weight"]);
         assert_ne!(first["layer1.0.conv1.weight"].data[..9], first["layer1.0.conv2.weight"].data[..9]);

@@ -1,2 +1,5 @@
-//! TODO
-fn main() {}
+//! The stage program `surfaces`.
+
+fn main() -> std::process::ExitCode {
+    stagewright_sdk::main::<stagewright_stage_surfaces::Surfaces>()
+}

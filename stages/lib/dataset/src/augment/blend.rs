@@ -29,7 +29,8 @@ pub(super) fn pixels(line: &[f32], taps: &[Tap], out: &mut [u8]) {
     for (out, tap) in out.chunks_exact_mut(3).zip(taps) {
         // Four values at once are a vector; the fourth is dropped.
         let (left, right) = (&line[tap.first..tap.first + 4], &line[tap.second..tap.second + 4]);
-        let mixed: [f32; 4] = std::array::from_fn(|at| left[at] + (right[at] - left[at]) * tap.weight + ROUND);
+        let mixed: [f32; 4] =
+            std::array::from_fn(|at| left[at] + (right[at] - left[at]) * tap.weight + ROUND);
         let bytes = mixed.map(|value| value.to_bits() as u8);
         out.copy_from_slice(&bytes[..3]);
     }

@@ -33,7 +33,8 @@ pub struct HueSaturationValue {
 
 impl Default for HueSaturationValue {
     fn default() -> Self {
-        let [hue_shift_limit, sat_shift_limit, val_shift_limit] = [[-20.0, 20.0], [-30.0, 30.0], [-20.0, 20.0]];
+        let [hue_shift_limit, sat_shift_limit, val_shift_limit] =
+            [[-20.0, 20.0], [-30.0, 30.0], [-20.0, 20.0]];
         Self { hue_shift_limit, sat_shift_limit, val_shift_limit, p: 0.5 }
     }
 }

@@ -199,7 +199,11 @@ impl RandomCrop {
         check::side("height", self.height)?;
         check::side("width", self.width)?;
         if self.padding > check::MAX_SIDE {
-            return Err(Problem::new("padding", self.padding, format!("at most {} pixels are added", check::MAX_SIDE)));
+            return Err(Problem::new(
+                "padding",
+                self.padding,
+                format!("at most {} pixels are added", check::MAX_SIDE),
+            ));
         }
         if self.padding > 0 && self.pad_if_needed {
             let allowed = "`pad-if-needed` is on too; give one of them";
@@ -216,7 +220,8 @@ impl RandomCrop {
 
     /// Draws for an image of `width`×`height` pixels. Where the part does not fit, it is made as small as the image.
     pub fn draw(&self, draws: &mut Draws, width: usize, height: usize) -> CropPlan {
-        let mut missing = |want: usize, have: usize| if self.pad_if_needed { want.saturating_sub(have) } else { 0 };
+        let missing =
+            |want: usize, have: usize| if self.pad_if_needed { want.saturating_sub(have) } else { 0 };
         let (down, right) = (missing(self.height, height), missing(self.width, width));
         let (top, left) = match self.pad_position {
             PadPosition::Center => (down / 2, right / 2),
@@ -227,7 +232,8 @@ impl RandomCrop {
             PadPosition::Random if down + right == 0 => (0, 0),
             PadPosition::Random => (draws.integer(0, down), draws.integer(0, right)),
         };
-        let (padded_height, padded_width) = (height + down + 2 * self.padding, width + right + 2 * self.padding);
+        let (padded_height, padded_width) =
+            (height + down + 2 * self.padding, width + right + 2 * self.padding);
         let (high, wide) = (self.height.min(padded_height), self.width.min(padded_width));
         let y = start(padded_height - high, draws.unit());
         let x = start(padded_width - wide, draws.unit());

@@ -94,11 +94,13 @@ impl CoarseDropout {
             let allowed = format!("it must be two numbers in order, between 1 and {MAX_HOLES}");
             return Err(Problem::new("num-holes-range", value, allowed));
         }
-        let sides = [("hole-height-range", self.hole_height_range), ("hole-width-range", self.hole_width_range)];
+        let sides =
+            [("hole-height-range", self.hole_height_range), ("hole-width-range", self.hole_width_range)];
         for (param, bounds) in sides {
             check::range(param, bounds, 0.0, check::MAX_SIDE as f64)?;
             if bounds[1] >= 1.0 && bounds.iter().any(|bound| bound.fract() != 0.0) {
-                let allowed = "a range that reaches 1 is in pixels and takes whole numbers; a fraction stays below 1";
+                let allowed =
+                    "a range that reaches 1 is in pixels and takes whole numbers; a fraction stays below 1";
                 return Err(Problem::range(param, bounds, allowed));
             }
         }

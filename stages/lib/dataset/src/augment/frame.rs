@@ -61,8 +61,11 @@ impl<'a> Frame<'a> {
             }
             Drawn::Crop(plan) => {
                 let size = (plan.width, plan.height);
-                let within = |start: i64, length: usize, side: usize| start >= 0 && start as usize + length <= side;
-                if within(plan.x, plan.width, self.view.width) && within(plan.y, plan.height, self.view.height) {
+                let within =
+                    |start: i64, length: usize, side: usize| start >= 0 && start as usize + length <= side;
+                if within(plan.x, plan.width, self.view.width)
+                    && within(plan.y, plan.height, self.view.height)
+                {
                     self.view = self.view.cropped(plan.x as usize, plan.y as usize, plan.width, plan.height);
                 } else {
                     let (border, fill) = (plan.border, plan.fill);
@@ -198,7 +201,8 @@ impl<'a> Frame<'a> {
             Place::First => &self.scratch.pixels[0],
             Place::Second => &self.scratch.pixels[1],
         };
-        let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+        let planes =
+            red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
         for (y, ((red, green), blue)) in planes.enumerate() {
             let pixels = match self.view.row_in(data, y) {
                 Some(pixels) => pixels,

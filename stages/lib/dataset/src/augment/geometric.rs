@@ -122,7 +122,14 @@ impl ShiftScaleRotate {
         let scales = self.scale_limit.map(|limit| 1.0 + limit);
         let scale = [draws.uniform(scales), draws.uniform(scales)];
         let angle = draws.uniform(self.rotate_limit);
-        AffinePlan { shift, scale, angle, sampling: self.interpolation, border: self.border_mode, fill: self.fill }
+        AffinePlan {
+            shift,
+            scale,
+            angle,
+            sampling: self.interpolation,
+            border: self.border_mode,
+            fill: self.fill,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Pixels that are worked on at once.
-const LANES: usize = 64;
+const LANES: usize = 32;
 
 /// Added and taken away again, it rounds a number between −2²² and 2²² to the nearest whole one, halves to even.
 const ROUND: f32 = 12_582_912.0;
@@ -64,18 +64,15 @@ fn shift_block(from: &[u8], shift: Shift, to: &mut [u8]) {
         *green = f32::from(pixel[1]);
         *blue = f32::from(pixel[2]);
     }
-    let mut shifted = [[0u8; LANES]; 3];
-    for lane in 0..LANES {
-        let pixel = shift_pixel([channels[0][lane], channels[1][lane], channels[2][lane]], shift);
-        for (channel, value) in pixel.into_iter().enumerate() {
-            shifted[channel][lane] = value as i32 as u8;
-        }
+    let [red, green, blue] = &mut channels;
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        [*red, *green, *blue] = shift_pixel([*red, *green, *blue], shift);
     }
-    let [red, green, blue] = &shifted;
+    let [red, green, blue] = &channels;
     for (((pixel, red), green), blue) in to.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
-        pixel[0] = *red;
-        pixel[1] = *green;
-        pixel[2] = *blue;
+        pixel[0] = red.to_bits() as u8;
+        pixel[1] = green.to_bits() as u8;
+        pixel[2] = blue.to_bits() as u8;
     }
 }
 
@@ -84,8 +81,14 @@ fn round(value: f32) -> f32 {
     (value + ROUND) - ROUND
 }
 
-/// One pixel, red, green and blue from 0 to 255. Every choice is between two computed values, so that the compiler can
-/// do several pixels at once.
+/// `yes` or `no`, both computed: a branch would keep the compiler from doing several pixels at once.
+#[inline(always)]
+fn select(condition: bool, yes: f32, no: f32) -> f32 {
+    let mask = u32::from(condition).wrapping_neg();
+    f32::from_bits(yes.to_bits() & mask | no.to_bits() & !mask)
+}
+
+/// One pixel, red, green and blue from 0 to 255. What comes out has the new value in its lowest eight bits.
 #[inline(always)]
 fn shift_pixel([red, green, blue]: [f32; 3], shift: Shift) -> [f32; 3] {
     // OpenCV divides by a table of 12-bit fixed-point reciprocals and rounds the product down after adding a half, all in
@@ -93,43 +96,49 @@ fn shift_pixel([red, green, blue]: [f32; 3], shift: Shift) -> [f32; 3] {
     let scale_down = |product: f32| round((product + 0.5) * (1.0 / 4096.0));
     let value = red.max(green).max(blue);
     let spread = value - red.min(green).min(blue);
-    let per_value = if value > 0.0 { round(1_044_480.0 / value) } else { 0.0 };
-    let per_spread = if spread > 0.0 { round(122_880.0 / spread) } else { 0.0 };
-    let saturation = scale_down(spread * per_value);
-    let from_green = if value == green { blue - red + 2.0 * spread } else { red - green + 4.0 * spread };
-    let around = if value == red { green - blue } else { from_green };
-    let hue = scale_down(around * per_spread);
-    let hue = if hue < 0.0 { hue + 180.0 } else { hue };
+    // Black and grey: the divisor does not matter, because the numerator is 0.
+    let saturation = scale_down(spread * round(1_044_480.0 / value.max(1.0)));
+    let from_green = select(value == green, blue - red + 2.0 * spread, red - green + 4.0 * spread);
+    let around = select(value == red, green - blue, from_green);
+    let hue = scale_down(around * round(122_880.0 / spread.max(1.0)));
+    let hue = hue + select(hue < 0.0, 180.0, 0.0);
 
     let hue = hue + shift.hue;
-    let hue = if hue >= 180.0 { hue - 180.0 } else { hue };
+    let hue = hue - select(hue >= 180.0, 180.0, 0.0);
     let moved = (saturation + shift.saturation).clamp(0.0, 255.0);
-    let saturation = if saturation == 0.0 { 0.0 } else { moved };
+    let saturation = select(saturation == 0.0, 0.0, moved);
     let value = (value + shift.value).clamp(0.0, 255.0);
 
-    // Back, with OpenCV's order of operations in f32; the caller cuts the results down to whole numbers.
+    // Back, with OpenCV's order of operations in f32.
     let hue = hue * (6.0 / 180.0);
     let saturation = saturation * (1.0 / 255.0);
     let value = value * (1.0 / 255.0);
-    let sector = hue as i32 as f32;
+    // The hue is a multiple of 1/30: rounded down, it is what is nearest to it less 29/60.
+    let sector = round(hue - 29.0 / 60.0);
     let within = hue - sector;
-    let low = value * (1.0 - saturation) * 255.0;
-    let falling = value * (1.0 - saturation * within) * 255.0;
-    let rising = value * (1.0 - saturation + saturation * within) * 255.0;
-    let high = value * 255.0;
+    let high = finish(value);
+    let low = finish(value * (1.0 - saturation));
+    let falling = finish(value * (1.0 - saturation * within));
+    let rising = finish(value * (1.0 - saturation + saturation * within));
     let choose = |by_sector: [f32; 6]| {
-        let [first, second, third, fourth, fifth, sixth] = by_sector;
-        let upper = if sector < 4.0 { fourth } else { fifth };
-        let upper = if sector < 5.0 { upper } else { sixth };
-        let lower = if sector < 1.0 { first } else { second };
-        let lower = if sector < 2.0 { lower } else { third };
-        if sector < 3.0 { lower } else { upper }
+        let upper = select(sector < 5.0, by_sector[4], by_sector[5]);
+        let upper = select(sector < 4.0, by_sector[3], upper);
+        let lower = select(sector < 2.0, by_sector[1], by_sector[2]);
+        let lower = select(sector < 1.0, by_sector[0], lower);
+        select(sector < 3.0, lower, upper)
     };
     [
         choose([high, falling, low, low, rising, high]),
         choose([rising, high, high, falling, low, low]),
         choose([low, low, rising, high, high, falling]),
     ]
+}
+
+/// From 0…1 to 0…255, rounded, with the whole number in the lowest bits of the result. (OpenCV rounds in its plain code
+/// and cuts in its vector code, so that its own results differ by 1 along a row.)
+#[inline(always)]
+fn finish(part: f32) -> f32 {
+    part * 255.0 + ROUND
 }
 
 #[cfg(test)]
@@ -142,7 +151,11 @@ mod tests {
         for divisor in 1..=255u32 {
             for numerator in [1_044_480.0f64, 122_880.0] {
                 let expected = (numerator / f64::from(divisor)).round_ties_even();
-                assert_eq!(f64::from(round(numerator as f32 / divisor as f32)), expected, "{numerator} / {divisor}");
+                assert_eq!(
+                    f64::from(round(numerator as f32 / divisor as f32)),
+                    expected,
+                    "{numerator} / {divisor}"
+                );
             }
         }
         for product in (-614_400..=1_048_576i64).step_by(7) {

@@ -98,7 +98,9 @@ pub(super) fn resample(
     pulp::Arch::new().dispatch(|| {
         for (y, row) in target.chunks_exact_mut(3 * width).enumerate() {
             let Tap { first, second, weight } = tap(y, view.height, height);
-            let (Some(above), Some(below)) = (view.row_in(data, first), view.row_in(data, second)) else { return };
+            let (Some(above), Some(below)) = (view.row_in(data, first), view.row_in(data, second)) else {
+                return;
+            };
             blend::rows(above, below, weight, line);
             blend::pixels(line, taps, row);
         }
@@ -106,7 +108,8 @@ pub(super) fn resample(
 }
 
 fn nearest(data: &[u8], view: View, (width, height): (usize, usize), target: &mut [u8]) {
-    let place = |at: usize, from: usize, to: usize| ((at as f64 * (from as f64 / to as f64)) as usize).min(from - 1);
+    let place =
+        |at: usize, from: usize, to: usize| ((at as f64 * (from as f64 / to as f64)) as usize).min(from - 1);
     for (y, row) in target.chunks_exact_mut(3 * width).enumerate() {
         let from = place(y, view.height, height);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {

@@ -58,7 +58,8 @@ fn nearest(
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
             let [across, down] =
                 backward.map(|[a, b, c]| (a * x as f64 + b * y as f64 + c).round_ties_even() as i64);
-            let place = outside.border.locate(across, view.width).zip(outside.border.locate(down, view.height));
+            let place =
+                outside.border.locate(across, view.width).zip(outside.border.locate(down, view.height));
             let color = place.map_or(outside.fill, |(x, y)| view.pixel_at(data, x, y, lut));
             pixel.copy_from_slice(&color);
         }
@@ -108,7 +109,8 @@ fn linear(grid: &[u64], view: View, backward: [[f64; 3]; 2], outside: Outside, t
         let mut place = backward.map(|[_, b, c]| fixed(b * y as f64 + c) + half);
         for pixel in row.chunks_exact_mut(3) {
             let [x, y] = place.map(|place| place >> 32);
-            let [across, down] = place.map(|place| (place >> (32 - WEIGHT_BITS)) as u64 & ((1 << WEIGHT_BITS) - 1));
+            let [across, down] =
+                place.map(|place| (place >> (32 - WEIGHT_BITS)) as u64 & ((1 << WEIGHT_BITS) - 1));
             place = [place[0] + steps[0], place[1] + steps[1]];
             // Left of and above the image is its frame of one pixel; unsigned, so that one comparison does for two.
             let near = (x + 1) as u64 <= width as u64 && (y + 1) as u64 <= height as u64;
@@ -121,7 +123,8 @@ fn linear(grid: &[u64], view: View, backward: [[f64; 3]; 2], outside: Outside, t
                 continue;
             } else {
                 [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| {
-                    let place = outside.border.locate(x, view.width).zip(outside.border.locate(y, view.height));
+                    let place =
+                        outside.border.locate(x, view.width).zip(outside.border.locate(y, view.height));
                     place.map_or(0, |(x, y)| grid[(y + 1) * stride + x + 1])
                 })
             };

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image as Target, ImageRef},
+    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::{U8, U8x3},
 };
 
 /// How target pixels come out of source pixels.
@@ -45,7 +46,7 @@ thread_local! {
 /// # Panics
 /// If a buffer does not fit its size.
 pub fn resize_rgb(pixels: &[u8], from: [usize; 2], to: [usize; 2], filter: Filter, out: &mut [u8]) {
-    resize(pixels, from, to, filter, out, PixelType::U8x3, 3);
+    resize::<U8x3>(pixels, from, to, filter, out, 3);
 }
 
 /// Scales grey pixels (`height × width`) from `from` to `to` (height, width each) into `out`.
@@ -53,16 +54,16 @@ pub fn resize_rgb(pixels: &[u8], from: [usize; 2], to: [usize; 2], filter: Filte
 /// # Panics
 /// If a buffer does not fit its size.
 pub fn resize_grey(pixels: &[u8], from: [usize; 2], to: [usize; 2], filter: Filter, out: &mut [u8]) {
-    resize(pixels, from, to, filter, out, PixelType::U8, 1);
+    resize::<U8>(pixels, from, to, filter, out, 1);
 }
 
-fn resize(
+/// Typed, because the untyped way would compile the resizer for every pixel type there is, which takes minutes.
+fn resize<P: PixelTrait>(
     pixels: &[u8],
     from: [usize; 2],
     to: [usize; 2],
     filter: Filter,
     out: &mut [u8],
-    kind: PixelType,
     channels: usize,
 ) {
     assert_eq!(pixels.len(), from[0] * from[1] * channels, "source pixels of {from:?}");
@@ -71,9 +72,12 @@ fn resize(
         out.copy_from_slice(pixels);
         return;
     }
-    let source = ImageRef::new(from[1] as u32, from[0] as u32, pixels, kind).expect("the length was checked above");
-    let mut target =
-        Target::from_slice_u8(to[1] as u32, to[0] as u32, out, kind).expect("the length was checked above");
+    let source = TypedImageRef::<P>::from_buffer(from[1] as u32, from[0] as u32, pixels);
+    let source = source.expect("the length was checked above");
+    let target = TypedImage::<P>::from_buffer(to[1] as u32, to[0] as u32, out);
+    let mut target = target.expect("the length was checked above");
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
-    RESIZER.with_borrow_mut(|resizer| resizer.resize(&source, &mut target, &options)).expect("both images have one type");
+    RESIZER
+        .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, &options))
+        .expect("both images have one type");
 }

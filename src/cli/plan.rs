@@ -1,0 +1,72 @@
+//! `stagewright plan`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use stagewright::{
+    run::{self, Preview, StagePreview},
+    store::LocalStore,
+};
+
+use super::{CliError, Exit, Scene, pipeline, run::SelectArgs, screen};
+
+/// Say what a run would do: for each stage hit or miss, and exactly what changed
+#[derive(Args)]
+pub struct PlanArgs {
+    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
+    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    select: SelectArgs,
+}
+
+pub fn run(scene: &Scene, args: &PlanArgs) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    let store = LocalStore::open(&config.store_dir)?;
+    let previews = run::preview(&loaded.plan, &args.select.options(), &store, &config)?;
+    for warning in &loaded.plan.warnings {
+        println!("{} {warning}", style("warning:").yellow().bold());
+    }
+    let rows: Vec<Vec<String>> = previews.iter().map(row).collect();
+    print!("{}", screen::table(&rows));
+    println!("{}", summary(&previews));
+    let fails = previews.iter().any(|stage| matches!(stage.preview, Preview::Fails { .. }));
+    Ok(if fails { Exit::User } else { Exit::Success })
+}
+
+fn row(stage: &StagePreview) -> Vec<String> {
+    let (word, why) = match &stage.preview {
+        Preview::Hit { made_in } => (style("cached").cyan(), format!("made in run {made_in}")),
+        Preview::Miss { reasons } => {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            (style("run").green(), reasons.join(", "))
+        }
+        Preview::Unknown { waits_for } => {
+            let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
+            (style("decided later").yellow(), format!("reused if the outputs of {} stay the same", stages.join(", ")))
+        }
+        Preview::Skipped { reason } => (style("skipped").dim(), reason.clone()),
+        Preview::Fails { failure } => (style("fails").red().bold(), failure.fault.message.clone()),
+    };
+    let usual = match stage.preview {
+        Preview::Miss { .. } | Preview::Unknown { .. } => stage.usual.map(|time| format!("usually {}", screen::duration(time))),
+        _ => None,
+    };
+    vec![stage.stage.0.clone(), word.to_string(), why, usual.unwrap_or_default()]
+}
+
+/// One line that sums a preview up.
+pub fn summary(previews: &[StagePreview]) -> String {
+    let count = |wanted: fn(&Preview) -> bool| previews.iter().filter(|stage| wanted(&stage.preview)).count() as u64;
+    let parts = [
+        (count(|p| matches!(p, Preview::Miss { .. })), "to run"),
+        (count(|p| matches!(p, Preview::Unknown { .. })), "decided later"),
+        (count(|p| matches!(p, Preview::Hit { .. })), "cached"),
+        (count(|p| matches!(p, Preview::Skipped { .. })), "skipped"),
+        (count(|p| matches!(p, Preview::Fails { .. })), "can't run"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    format!("{}: {}", screen::count(previews.len() as u64, "stage"), parts.join(", "))
+}

@@ -1,0 +1,144 @@
+//! `stagewright run`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use stagewright::{
+    plugin::Canceller,
+    record::{RecordError, RunOutcome},
+    run::{self, Force, RunError, RunOptions, Selection},
+    store::LocalStore,
+};
+
+use super::{CliError, Exit, Scene, display::Display, pipeline};
+
+/// Run a pipeline: stages whose result is stored are reused, the others run
+///
+/// Ctrl-C stops the stages in order (a second one kills them); what has ended is kept, and training resumes where it was.
+#[derive(Args)]
+pub struct RunArgs {
+    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
+    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Go on with stages that do not depend on one that failed
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Wait for another run of this project to end instead of refusing
+    #[arg(long)]
+    wait: bool,
+    /// Keep the private folders of the stages in .stagewright/kept/<run>/ for a look
+    #[arg(long)]
+    keep_folders: bool,
+    /// Cores to use [default: all]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    cpus: Option<u32>,
+    /// End a stage that says nothing for this many minutes
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    silent_minutes: Option<u32>,
+}
+
+/// Which stages, shared by `run`, `plan` and `status`.
+#[derive(Args, Clone)]
+pub struct SelectArgs {
+    /// Only these stages; what they read must be stored
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these stages and all that depends on them
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    from: Vec<String>,
+    /// Only these stages and all they depend on
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    until: Vec<String>,
+    /// Run these stages although a result is stored; without a name, all
+    #[arg(short, long, value_name = "STAGE", value_delimiter = ',', num_args = 0..)]
+    force: Option<Vec<String>>,
+}
+
+impl SelectArgs {
+    /// Options of a run with this selection and everything else at its default.
+    pub fn options(&self) -> RunOptions {
+        let force = match &self.force {
+            None => Force::None,
+            Some(names) if names.is_empty() => Force::All,
+            Some(names) => Force::Named(names.clone()),
+        };
+        let select = Selection { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() };
+        RunOptions { select, force, ..RunOptions::default() }
+    }
+}
+
+pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    let store = LocalStore::open(&config.store_dir)?;
+    let (handle, cancel) = Canceller::new();
+    let options = RunOptions {
+        keep_going: args.keep_going,
+        wait: args.wait,
+        keep_folders: args.keep_folders,
+        cpus: args.cpus,
+        silence: args.silent_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
+        cancel,
+        ..args.select.options()
+    };
+    let mut display = Display::new();
+    let summary = pipeline::block_on(async {
+        tokio::spawn(stop_on_signals(handle));
+        run::execute(&loaded.plan, &options, &store, &config, &mut |event| display.event(event)).await
+    })??;
+    Ok(match summary.outcome {
+        RunOutcome::Succeeded => Exit::Success,
+        RunOutcome::GateFailed => Exit::Gate,
+        RunOutcome::Failed => Exit::Failed,
+        RunOutcome::Cancelled => Exit::Cancelled,
+    })
+}
+
+/// The first Ctrl-C or SIGTERM stops the run in order; a second one ends this process, and with it the stages' input, which
+/// they take as the order to stop.
+async fn stop_on_signals(handle: Canceller) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return;
+    };
+    for attempt in 0.. {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if attempt > 0 {
+            std::process::exit(Exit::Cancelled as i32);
+        }
+        eprintln!("stopping the stages; once more to end at once");
+        handle.cancel();
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(error) => error.into(),
+            RunError::Record(error) => error.into(),
+            RunError::Busy { .. } => Self::user(&error).hint("`--wait` waits for it to end"),
+            RunError::NoStage { ref known, .. } => {
+                let known = known.join(", ");
+                Self::user(&error).hint(format!("it has {known}"))
+            }
+            RunError::NothingSelected | RunError::Key { .. } => Self::user(&error),
+            RunError::Io { .. } | RunError::CancelledWaiting => Self::environment(&error),
+        }
+    }
+}
+
+impl From<RecordError> for CliError {
+    fn from(error: RecordError) -> Self {
+        match &error {
+            RecordError::NoRun { .. } => Self::user(&error),
+            RecordError::NewerRecord { .. } | RecordError::NewerResult { .. } => {
+                Self::environment(&error).hint("use that release, or a later one")
+            }
+            _ => Self::environment(&error),
+        }
+    }
+}

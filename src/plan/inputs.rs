@@ -1,0 +1,39 @@
+//! What compiling needs to know besides the pipeline file, handed in because the plan does no I/O.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::Program;
+
+/// What stands at a path of the work tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// Nothing.
+    Missing,
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+}
+
+/// Everything outside of the pipeline file that a plan depends on.
+pub struct CompileInputs<'a> {
+    /// Params from files and the command line; they override those written inline. Null where there are none.
+    pub params: Value,
+    /// Stage programs by the name written after `uses:`.
+    pub catalog: &'a BTreeMap<String, Program>,
+    /// Facts for `host`.
+    pub host: &'a BTreeMap<String, Value>,
+    /// State of the repository for `git`, a map.
+    pub git: Value,
+    /// Variables of the environment that pipelines may read through `env`.
+    pub env: BTreeMap<String, String>,
+    /// The pipeline file, relative to the project root.
+    pub file: PathBuf,
+    /// Looks at a path relative to the project root.
+    pub path_exists: &'a dyn Fn(&Path) -> PathKind,
+}

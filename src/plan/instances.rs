@@ -1,0 +1,242 @@
+//! The stages of a pipeline after its matrices are expanded, and how they are found by name.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::spec::{
+    Diagnostic,
+    expression::{Selector, StageReference, Step, WantedValue},
+    nearest::{list, suggestion},
+    types::{Name, Span, StageSpec},
+};
+
+use super::{
+    Program, StageId,
+    evaluate::{Evaluated, Scope, not_built, shown},
+    matrix::{self, Combination},
+};
+
+/// One combination of one declared stage.
+pub(super) struct Instance<'a> {
+    pub spec: &'a StageSpec,
+    pub id: StageId,
+    pub combination: Combination,
+    /// None where the catalog has no such program; that was reported.
+    pub program: Option<&'a Program>,
+}
+
+/// An output of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OutputReference {
+    /// Index of the instance.
+    pub instance: usize,
+    /// Output port; it exists where the producer's program is known.
+    pub port: String,
+}
+
+/// All instances, in the order of the file.
+pub(super) struct Instances<'a> {
+    pub all: Vec<Instance<'a>>,
+    stages: HashMap<&'a str, Declared>,
+    names: Vec<&'a str>,
+}
+
+/// Instances of a declared stage.
+struct Declared {
+    instances: std::ops::Range<usize>,
+    /// Keys that any combination has.
+    keys: Vec<String>,
+    matrix: bool,
+}
+
+impl<'a> Instances<'a> {
+    /// Expands all stages.
+    pub fn new(
+        stages: &'a [StageSpec],
+        program: impl Fn(&'a StageSpec) -> Option<&'a Program>,
+        scope: &Scope<'_>,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut found = Self {
+            all: Vec::new(),
+            stages: HashMap::new(),
+            names: stages.iter().map(|s| s.name.as_str()).collect(),
+        };
+        for spec in stages {
+            let program = program(spec);
+            let start = found.all.len();
+            let mut keys: Vec<String> = Vec::new();
+            for combination in matrix::expand(spec, scope, findings) {
+                for (key, _) in &combination {
+                    if !keys.contains(key) {
+                        keys.push(key.clone());
+                    }
+                }
+                found.all.push(Instance { spec, id: matrix::id(spec, &combination), combination, program });
+            }
+            let declared =
+                Declared { instances: start..found.all.len(), keys, matrix: spec.matrix.is_some() };
+            found.stages.insert(spec.name.as_str(), declared);
+        }
+        found
+    }
+
+    /// Keys of the matrix of a stage.
+    pub fn keys(&self, stage: &str) -> &[String] {
+        self.stages.get(stage).map_or(&[], |declared| &declared.keys)
+    }
+
+    /// `stages.<stage>[…].outputs.<port>` → the outputs meant.
+    pub fn outputs(&self, steps: &[Step], span: &Span, scope: &Scope<'_>) -> Evaluated<Vec<OutputReference>> {
+        let (stage, rest) = match steps {
+            [Step::Key(stage), rest @ ..] => (stage, rest),
+            _ => return Err(incomplete("`stages` needs the name of a stage behind it", span)),
+        };
+        let (selector, rest) = match rest {
+            [Step::Select(selector), rest @ ..] => (Some(selector), rest),
+            rest => (None, rest),
+        };
+        let instances = self.select(stage, selector, scope)?;
+        let port = match rest {
+            [Step::Key(section), Step::Key(port)] if section.value == "outputs" => port,
+            [Step::Key(section), ..]
+                if matches!(section.value.as_str(), "result" | "outcome" | "metrics") =>
+            {
+                return Err(not_built(
+                    &format!("`stages.{}.{}`", stage.value, section.value),
+                    span,
+                    "decide by `params`, `matrix`, `host`, `env` or `git`; a gate on a metric is a target",
+                ));
+            }
+            [Step::Key(section), ..] if section.value != "outputs" => {
+                return Err(Diagnostic::error(
+                    "plan::unknown-reference",
+                    format!("`stages.{}` has no `{}`", stage.value, section.value),
+                )
+                .at(section.span.clone(), "")
+                .hint(format!("write `stages.{}.outputs.<port>`", stage.value)));
+            }
+            _ => {
+                return Err(incomplete(&format!("`stages.{}` needs an output behind it", stage.value), span)
+                    .maybe_hint(self.ports_of(&instances)));
+            }
+        };
+        for &instance in &instances {
+            let Some(program) = self.all[instance].program else { continue };
+            if !program.manifest.outputs.contains_key(&port.value) {
+                let known = program.manifest.outputs.keys().map(String::as_str);
+                return Err(Diagnostic::error(
+                    "plan::unknown-port",
+                    format!(
+                        "stage `{}` ({}) has no output `{}`",
+                        stage.value, program.manifest.name, port.value
+                    ),
+                )
+                .at(port.span.clone(), "")
+                .maybe_hint(suggestion(&port.value, known)));
+            }
+        }
+        Ok(instances
+            .into_iter()
+            .map(|instance| OutputReference { instance, port: port.value.clone() })
+            .collect())
+    }
+
+    /// A reference outside of an expression.
+    pub fn referred(&self, reference: &StageReference, scope: &Scope<'_>) -> Evaluated<Vec<usize>> {
+        self.select(&reference.stage, reference.selector.as_ref(), scope)
+    }
+
+    fn select(&self, stage: &Name, selector: Option<&Selector>, scope: &Scope<'_>) -> Evaluated<Vec<usize>> {
+        let declared = self.stages.get(stage.as_str()).ok_or_else(|| {
+            Diagnostic::error("plan::unknown-stage", format!("there is no stage `{}`", stage.value))
+                .at(stage.span.clone(), "")
+                .maybe_hint(suggestion(&stage.value, self.names.iter().copied()))
+        })?;
+        let all = declared.instances.clone();
+        let name = &stage.value;
+        let wanted = match selector {
+            None if declared.matrix => {
+                let example = self.all[all].first().map_or_else(|| name.clone(), |first| first.id.0.clone());
+                return Err(Diagnostic::error(
+                    "plan::matrix-reference",
+                    format!("`{name}` is a matrix of stages"),
+                )
+                .at(stage.span.clone(), "which of them?")
+                .hint(format!("write `{name}[*]` for all, or for example `{example}`")));
+            }
+            None => return Ok(all.collect()),
+            Some(_) if !declared.matrix => {
+                return Err(Diagnostic::error(
+                    "plan::matrix-reference",
+                    format!("stage `{name}` has no matrix"),
+                )
+                .at(stage.span.clone(), "")
+                .hint(format!("write `{name}` without brackets")));
+            }
+            Some(Selector::All) => return Ok(all.collect()),
+            Some(Selector::Where(wanted)) => wanted,
+        };
+        let mut conditions = Vec::new();
+        for (axis, value) in wanted {
+            if !declared.keys.contains(&axis.value) {
+                return Err(Diagnostic::error(
+                    "plan::matrix-reference",
+                    format!("the matrix of stage `{name}` has no `{}`", axis.value),
+                )
+                .at(axis.span.clone(), "")
+                .maybe_hint(suggestion(&axis.value, declared.keys.iter().map(String::as_str))));
+            }
+            let text = match value {
+                WantedValue::Text(text) => text.clone(),
+                WantedValue::Matrix(key) => {
+                    let own =
+                        scope.matrix.and_then(|(own, _)| own.iter().find(|(name, _)| *name == key.value));
+                    let (_, own) = own.ok_or_else(|| {
+                        Diagnostic::error(
+                            "plan::no-matrix",
+                            format!("this stage's matrix has no `{}`", key.value),
+                        )
+                        .at(key.span.clone(), "")
+                    })?;
+                    shown(own)
+                }
+            };
+            conditions.push((&axis.value, text));
+        }
+        let fits = |instance: &usize| {
+            conditions.iter().all(|(axis, text)| {
+                let has = |(key, value): &(String, Value)| key == *axis && same(value, text);
+                self.all[*instance].combination.iter().any(has)
+            })
+        };
+        let found: Vec<usize> = all.clone().filter(fits).collect();
+        if found.is_empty() {
+            let ids: Vec<_> = self.all[all].iter().map(|instance| instance.id.0.as_str()).collect();
+            return Err(Diagnostic::error(
+                "plan::matrix-reference",
+                format!("the matrix of stage `{name}` has no such combination"),
+            )
+            .at(wanted.first().map_or(stage.span.clone(), |(axis, _)| axis.span.clone()), "")
+            .hint(format!("there is {}", list(ids))));
+        }
+        Ok(found)
+    }
+
+    fn ports_of(&self, instances: &[usize]) -> Option<String> {
+        let program = self.all[*instances.first()?].program?;
+        Some(format!("it has {}", list(program.manifest.outputs.keys().map(String::as_str))))
+    }
+}
+
+fn incomplete(message: &str, span: &Span) -> Diagnostic {
+    Diagnostic::error("plan::unknown-reference", message)
+        .at(span.clone(), "")
+        .hint("write `stages.<stage>.outputs.<port>`")
+}
+
+/// A value of a combination against one written in brackets: `1e-3` is `0.001`.
+fn same(value: &Value, text: &str) -> bool {
+    shown(value) == text || value.as_f64().is_some_and(|number| text.parse() == Ok(number))
+}

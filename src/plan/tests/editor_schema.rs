@@ -1,0 +1,40 @@
+use super::*;
+
+/// The pipeline as a plain value, as an editor's schema sees it.
+fn value(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap()
+}
+
+fn complaints(text: &str) -> Vec<String> {
+    let schema = schema(&Machine::new().catalog);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    validator.iter_errors(&value(text)).map(|error| error.instance_path().to_string()).collect()
+}
+
+#[test]
+fn it_takes_what_the_compiler_takes() {
+    assert_eq!(complaints(full::QUICKSTART), Vec::<String>::new());
+}
+
+#[test]
+fn it_refuses_what_the_compiler_refuses() {
+    let wrong = [
+        ("epochs: \"${{ params.epochs }}\"", "epochs: six"),
+        ("budget: 2MiB", "budget: 2parsecs"),
+        ("amount: 50%", "amonut: 50%"),
+        ("uses: prune,", "use: prune,"),
+        ("transform: horizontal-flip", "transform: sideways-flip"),
+        ("role: calibration", "role: calibrations"),
+        ("cache: false", "cache: sometimes"),
+        ("on: [oom]", "on: [om]"),
+        ("value: 1pp", "val: 1pp"),
+        ("version: 1", "version: 2"),
+        ("inputs: { model: \"${{ stages.prune", "inputs: { modle: \"${{ stages.prune"),
+    ];
+    for (right, mistake) in wrong {
+        let text = full::QUICKSTART.replace(right, mistake);
+        assert_ne!(text, full::QUICKSTART, "{right} is not in the pipeline");
+        assert_ne!(complaints(&text), Vec::<String>::new(), "{mistake}");
+        assert!(Machine::new().compile(&text).is_err(), "{mistake}");
+    }
+}

@@ -1,0 +1,121 @@
+//! From a finished program to a stored result: outputs, log, entry, in this order.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use jiff::Timestamp;
+
+use super::{
+    failure,
+    inputs::{Fingerprints, Input, Place},
+    lookup::Miss,
+};
+use crate::{
+    plan::Action,
+    plugin::Finished,
+    record::{ActionResult, Failure, HostState, Measured, ProgramStamp, RESULT_VERSION, RunId, StoredOutput},
+    store::LocalStore,
+};
+
+/// All that a result is made of, beside the outputs.
+pub(super) struct Made<'a> {
+    pub(super) action: &'a Action,
+    pub(super) miss: &'a Miss,
+    pub(super) finished: Finished,
+    pub(super) measured: Measured,
+    pub(super) started: Timestamp,
+    pub(super) run: RunId,
+    pub(super) threads: u32,
+    pub(super) host: &'a HostState,
+    pub(super) log: &'a Path,
+}
+
+/// Stores what a program gave. Takes the outputs out of their folder.
+pub(super) fn commit(
+    made: Made<'_>,
+    store: &LocalStore,
+    prints: &Fingerprints,
+) -> Result<ActionResult, Failure> {
+    let Made { action, miss, finished, mut measured, started, run, threads, host, log } = made;
+    check_sources(action, &miss.inputs, prints)?;
+    let stored = |error| failure::from_store(&error);
+    let ports = &action.program.manifest.outputs;
+    let mut outputs = BTreeMap::new();
+    for (port, path) in &finished.outputs {
+        let file_name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| port.clone());
+        let artifact_type =
+            ports.get(port).map_or_else(|| "file".to_owned(), |port| port.artifact_type.clone());
+        let artifact = store.ingest(path).map_err(stored)?;
+        outputs.insert(port.clone(), StoredOutput { artifact_type, file_name, artifact });
+    }
+    let log = match fs::read(log) {
+        Ok(bytes) => Some(store.put(&bytes).map_err(stored)?),
+        Err(error) => return Err(failure::from_io("read", log, &error)),
+    };
+    let program = store.fingerprint(&action.program.path).map_err(stored)?;
+    measured.gates = finished.result.gates;
+    let result = ActionResult {
+        format: RESULT_VERSION,
+        key: miss.key,
+        material: miss.material.clone(),
+        stage: action.id.clone(),
+        outputs,
+        measured,
+        run,
+        started,
+        ended: Timestamp::now(),
+        program: ProgramStamp {
+            name: action.program.manifest.name.clone(),
+            version: action.program.manifest.version.clone(),
+            digest: program.digest,
+        },
+        log,
+        threads,
+        host: host.clone(),
+    };
+    let entry = result.to_entry().map_err(|error| failure::from_record(&error))?;
+    store.put_entry(&miss.key.0, &entry).map_err(stored)?;
+    Ok(result)
+}
+
+/// A work-tree input that changed while the stage read it has no digest that the result could be filed under.
+fn check_sources(action: &Action, inputs: &[Input], prints: &Fingerprints) -> Result<(), Failure> {
+    for Input { port, artifact, place, .. } in inputs {
+        let Place::Tree(path) = place else { continue };
+        let now = prints.again(path).map_err(|error| failure::from_store(&error))?;
+        if now != *artifact {
+            prints.forget();
+            return Err(failure::user(
+                format!(
+                    "the input `{port}` ({}) changed while `{}` ran, so its result was not kept",
+                    path.display(),
+                    action.id
+                ),
+                Some("run again once the data is at rest"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Places the outputs of a result where the pipeline wants them in the work tree. Gives notes on those that are not there.
+pub(super) fn place_exports(
+    action: &Action,
+    result: &ActionResult,
+    root: &Path,
+    store: &LocalStore,
+    prints: &Fingerprints,
+) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
+    for (port, path) in &action.exports {
+        let Some(output) = result.outputs.get(port) else {
+            notes.push(format!("it wrote no `{port}`, so {} was not placed", path.display()));
+            continue;
+        };
+        store.export(&output.artifact, &root.join(path)).map_err(|error| failure::from_store(&error))?;
+    }
+    if !action.exports.is_empty() {
+        prints.forget();
+    }
+    Ok(notes)
+}

@@ -1,0 +1,440 @@
+//! The owner of a run's state: one loop that looks, starts, listens and settles.
+
+mod settle;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use stagewright_protocol::{Event, Level};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinSet,
+};
+
+use super::{
+    RunError, RunOptions, RunSummary, StageSummary,
+    commit::place_exports,
+    failure,
+    folders::Folders,
+    inputs::{Fingerprints, Resolved, Settled, resolve},
+    local::{Acted, Job, Said, Shared, act, log_path},
+    lookup::{Looked, Miss, Question, look_up},
+    recorder::Recorder,
+    scheduler::{Capacity, Node, Scheduler, Work},
+    select::Part,
+};
+use crate::{
+    catalog::Host,
+    config::Config,
+    plan::{Action, ActionKey, Plan, Source, StageId},
+    record::{
+        Failure, History, HostState, Outcome, Reason, RunEvent, RunId, RunWriter, TargetVerdict, git_state,
+    },
+    store::LocalStore,
+};
+
+/// Reason of a stage that is no part of the run.
+pub(super) const NOT_SELECTED: &str = "not selected";
+
+/// How long a stage is taken to need when it never ran: long, so that chains of unknowns start early.
+const UNKNOWN_DURATION: Duration = Duration::from_secs(60);
+
+/// Looks at the cache that go on at once. They mostly wait for the disk or hash on all cores anyway.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// What ended in the background.
+enum Done {
+    Looked(Node, Result<(Looked, Vec<String>), Box<Failure>>, Option<(ActionKey, Box<Failure>)>),
+    Acted(Node, Acted),
+}
+
+struct Driver<'a> {
+    plan: &'a Plan,
+    parts: &'a [Part],
+    actions: Vec<Arc<Action>>,
+    keep_going: bool,
+    shared: Arc<Shared>,
+    recorder: Recorder<'a>,
+    history: History,
+    scheduler: Scheduler,
+    capacity: Capacity,
+    tasks: JoinSet<Done>,
+    looking: usize,
+    /// Stages to look at again: one with the same key has ended.
+    again: Vec<Node>,
+    /// Misses that queue for the machine.
+    queued: HashMap<Node, Box<Miss>>,
+    /// Keys that queue or run, with the stages that wait because they have the same one.
+    in_flight: HashMap<ActionKey, Vec<Node>>,
+    /// Why each stage that had to run had to.
+    reasons: HashMap<Node, (ActionKey, Vec<Reason>)>,
+    /// Threads and bytes of memory that each stage that runs was granted.
+    granted: HashMap<Node, (u32, u64)>,
+    settled: BTreeMap<StageId, Settled>,
+    began: Vec<Option<Instant>>,
+    summaries: Vec<Option<StageSummary>>,
+    open_targets: Vec<usize>,
+    verdicts: Vec<TargetVerdict>,
+    say: UnboundedSender<(Node, Said)>,
+    /// Set once nothing new starts any more, with what becomes of stages that have not.
+    stopping: Option<String>,
+}
+
+pub(super) async fn drive(
+    plan: &Plan,
+    options: &RunOptions,
+    parts: &[Part],
+    store: &LocalStore,
+    config: &Config,
+    watcher: &mut dyn FnMut(&RunEvent),
+) -> Result<RunSummary, RunError> {
+    let began = Instant::now();
+    let run = RunId::now();
+    let folders = Folders::open(config, run, options.keep_folders)?;
+    let writer = RunWriter::create(&config.state_dir, run)?;
+    let record_folder = writer.folder().to_owned();
+    let mut recorder = Recorder::new(writer, watcher);
+    let history = History::load(&config.state_dir, &plan.file)?;
+    let detected = Host::detect();
+    let host = HostState {
+        os: detected.os.clone(),
+        arch: detected.arch.clone(),
+        cpus: detected.cpus,
+        memory: detected.memory,
+        gpus: u32::try_from(detected.gpus.len()).unwrap_or(u32::MAX),
+    };
+    recorder.note(&RunEvent::RunStarted {
+        at: Timestamp::now(),
+        run,
+        pipeline: plan.name.clone(),
+        file: plan.file.clone(),
+        stages: plan.actions.iter().map(|action| action.id.clone()).collect(),
+        stagewright: env!("CARGO_PKG_VERSION").to_owned(),
+        git: git_state(&config.root),
+        host: host.clone(),
+        warnings: plan.warnings.clone(),
+    })?;
+    let capacity = Capacity {
+        cpus: options.cpus.unwrap_or(detected.cpus),
+        memory: options.memory.unwrap_or(detected.memory),
+        gpus: detected.gpus,
+    };
+    let (say, hear) = mpsc::unbounded_channel();
+    let count = plan.actions.len();
+    let driver = Driver {
+        plan,
+        parts,
+        actions: plan.actions.iter().cloned().map(Arc::new).collect(),
+        keep_going: options.keep_going,
+        shared: Arc::new(Shared {
+            store: store.clone(),
+            root: config.root.clone(),
+            salt: config.salt.clone(),
+            prints: Fingerprints::new(store.clone(), config.root.clone()),
+            folders,
+            run,
+            record_folder,
+            host,
+            silence: options.silence,
+            grace: options.grace,
+            cancel: options.cancel.clone(),
+        }),
+        recorder,
+        scheduler: Scheduler::new(works(plan, &history), capacity.clone()),
+        history,
+        capacity,
+        tasks: JoinSet::new(),
+        looking: 0,
+        again: Vec::new(),
+        queued: HashMap::new(),
+        in_flight: HashMap::new(),
+        reasons: HashMap::new(),
+        granted: HashMap::new(),
+        settled: BTreeMap::new(),
+        began: vec![None; count],
+        summaries: vec![None; count],
+        open_targets: (0..plan.targets.len()).collect(),
+        verdicts: Vec::new(),
+        say,
+        stopping: None,
+    };
+    driver.turn(hear, began).await
+}
+
+/// The plan as the scheduler sees it.
+fn works(plan: &Plan, history: &History) -> Vec<Work> {
+    let positions: BTreeMap<&StageId, Node> =
+        plan.actions.iter().enumerate().map(|(node, action)| (&action.id, node)).collect();
+    let work = |(node, action): (Node, &Action)| {
+        let sources = action.inputs.values().flatten().filter_map(|binding| match &binding.source {
+            Source::Output { stage, .. } => Some(stage),
+            Source::Path(_) => None,
+        });
+        let mut after: Vec<Node> = sources
+            .chain(&action.needs)
+            .filter_map(|stage| positions.get(stage).copied())
+            .filter(|before| *before < node)
+            .collect();
+        after.sort_unstable();
+        after.dedup();
+        let expected = history.usual(&action.id).unwrap_or(UNKNOWN_DURATION);
+        Work { after, resources: action.resources.clone(), expected }
+    };
+    plan.actions.iter().enumerate().map(work).collect()
+}
+
+impl Driver<'_> {
+    async fn turn(
+        mut self,
+        mut hear: UnboundedReceiver<(Node, Said)>,
+        began: Instant,
+    ) -> Result<RunSummary, RunError> {
+        let cancel = self.shared.cancel.clone();
+        loop {
+            if cancel.is_cancelled() && self.stopping.is_none() {
+                self.stop("the run was cancelled".to_owned())?;
+            }
+            self.begin_looks()?;
+            self.begin_runs()?;
+            if self.scheduler.is_done() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                Some((node, said)) = hear.recv() => self.said(node, said)?,
+                Some(done) = self.tasks.join_next() => {
+                    // A panic in there is a defect of ours and goes on as one.
+                    let done = done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                    // What a stage said comes before how it ended.
+                    while let Ok((node, said)) = hear.try_recv() {
+                        self.said(node, said)?;
+                    }
+                    self.done(done)?;
+                }
+                () = cancel.cancelled(), if self.stopping.is_none() => {}
+            }
+        }
+        self.finish(began)
+    }
+
+    /// Looks at the cache for every stage whose turn it is.
+    fn begin_looks(&mut self) -> Result<(), RunError> {
+        while self.looking < LOOKS_AT_ONCE {
+            let Some(node) = self.again.pop().or_else(|| self.scheduler.take_ready()) else { break };
+            self.began[node].get_or_insert_with(Instant::now);
+            let action = Arc::clone(&self.actions[node]);
+            let forced = match self.parts[node] {
+                Part::Unwanted => {
+                    self.skip(node, NOT_SELECTED.to_owned(), Settled::Unwanted)?;
+                    continue;
+                }
+                Part::Support => false,
+                Part::Wanted { forced } => forced,
+            };
+            if let Some(reason) = &action.skip {
+                self.skip(node, reason.clone(), Settled::Skipped)?;
+                continue;
+            }
+            let known = match resolve(&action, |stage| self.settled.get(stage)) {
+                Resolved::Known(known, notes) => {
+                    self.warn(node, notes)?;
+                    known
+                }
+                Resolved::Skip(reason) => {
+                    self.skip(node, reason, Settled::Skipped)?;
+                    continue;
+                }
+                Resolved::Missing(what) => {
+                    self.fail(node, None, String::new(), failure::user(what, None))?;
+                    continue;
+                }
+            };
+            self.looking += 1;
+            let (shared, last) = (Arc::clone(&self.shared), self.history.last(&action.id).cloned());
+            self.tasks.spawn_blocking(move || {
+                let question = Question { known, last: last.as_ref(), forced, salt: &shared.salt };
+                let looked = match look_up(&action, question, &shared.prints, &shared.store) {
+                    Ok(looked) => looked,
+                    Err(failure) => return Done::Looked(node, Err(Box::new(failure)), None),
+                };
+                let Looked::Hit { key, result } = &looked else {
+                    return Done::Looked(node, Ok((looked, Vec::new())), None);
+                };
+                match place_exports(&action, result, &shared.root, &shared.store, &shared.prints) {
+                    Ok(notes) => Done::Looked(node, Ok((looked, notes)), None),
+                    Err(failure) => {
+                        let failed = Some((*key, Box::new(failure)));
+                        Done::Looked(node, Ok((looked, Vec::new())), failed)
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Starts every queued stage that the machine has room for.
+    fn begin_runs(&mut self) -> Result<(), RunError> {
+        while let Some(grant) = self.scheduler.grant() {
+            let node = grant.node;
+            let Some(miss) = self.queued.remove(&node) else { continue };
+            let action = Arc::clone(&self.actions[node]);
+            if grant.memory < action.resources.memory {
+                let (wants, has) = (action.resources.memory, self.capacity.memory);
+                self.warn(
+                    node,
+                    vec![format!("it asks for {wants} bytes of memory and gets all {has} of this machine")],
+                )?;
+            }
+            self.began[node] = Some(Instant::now());
+            let (shared, say) = (Arc::clone(&self.shared), self.say.clone());
+            let (threads, memory) = (grant.cpus, grant.memory);
+            tracing::debug!(stage = %action.id, threads, memory, "granted");
+            self.granted.insert(node, (threads, memory));
+            self.tasks
+                .spawn(async move { Done::Acted(node, act(shared, Job { action, miss, grant }, say).await) });
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), RunError> {
+        match done {
+            Done::Looked(node, looked, misplaced) => {
+                self.looking -= 1;
+                match (looked, misplaced) {
+                    (Err(failure), _) => self.fail(node, None, String::new(), *failure),
+                    (Ok((Looked::Hit { result, .. }, _)), Some((key, failure))) => {
+                        self.remember(node, &result)?;
+                        self.fail(node, Some(key), String::new(), *failure)
+                    }
+                    (Ok((Looked::Hit { key, result }, notes)), None) => {
+                        self.warn(node, notes)?;
+                        self.succeed(node, Outcome::Cached, key, self.why_cached(node, key), result)
+                    }
+                    (Ok((Looked::Miss(miss), _)), _) => self.missed(node, miss),
+                }
+            }
+            Done::Acted(node, acted) => {
+                let (key, reasons) = match self.reasons.get(&node) {
+                    Some((key, reasons)) => (Some(*key), join(reasons)),
+                    None => (None, String::new()),
+                };
+                let ended = match (acted, key) {
+                    (Acted::Done(result, Ok(notes)), Some(key)) => {
+                        self.warn(node, notes)?;
+                        self.succeed(node, Outcome::Ran, key, reasons, result)
+                    }
+                    (Acted::Done(result, Err(failure)), key) => {
+                        self.remember(node, &result)?;
+                        self.fail(node, key, reasons, failure)
+                    }
+                    (Acted::Done(result, Ok(_)), None) => {
+                        let key = result.key;
+                        self.succeed(node, Outcome::Ran, key, reasons, result)
+                    }
+                    (Acted::Failed(failure), key) => self.fail(node, key, reasons, failure),
+                    (Acted::Cancelled, key) => self.cancel(node, key, "cancelled while it ran".to_owned()),
+                };
+                // Those with the same key look again: at the new result, or for their own turn.
+                if let Some(waiting) = key.and_then(|key| self.in_flight.remove(&key)) {
+                    self.again.extend(waiting);
+                }
+                ended
+            }
+        }
+    }
+
+    fn missed(&mut self, node: Node, miss: Box<Miss>) -> Result<(), RunError> {
+        let id = self.actions[node].id.clone();
+        if let Some(reason) = self.stopping.clone() {
+            return self.cancel(node, Some(miss.key), reason);
+        }
+        if self.parts[node] == Part::Support {
+            return self.fail(node, Some(miss.key), String::new(), not_stored(&id));
+        }
+        let unmet = self.scheduler.unmet_gpus(node);
+        if unmet > 0 {
+            let (wants, has) = (self.actions[node].resources.gpus, self.capacity.gpus.len());
+            let failure = failure::environment(
+                format!("`{id}` asks for {wants} GPUs, and this machine has {has}"),
+                None,
+            );
+            return self.fail(node, Some(miss.key), join(&miss.reasons), failure);
+        }
+        if let Some(waiting) = self.in_flight.get_mut(&miss.key) {
+            waiting.push(node);
+            return Ok(());
+        }
+        self.in_flight.insert(miss.key, Vec::new());
+        self.reasons.insert(node, (miss.key, miss.reasons.clone()));
+        self.queued.insert(node, miss);
+        self.scheduler.enqueue(node);
+        Ok(())
+    }
+
+    fn said(&mut self, node: Node, said: Said) -> Result<(), RunError> {
+        let (at, stage) = (Timestamp::now(), self.actions[node].id.clone());
+        let event = match said {
+            Said::Started { attempt } => {
+                let Some((key, reasons)) = self.reasons.get(&node) else { return Ok(()) };
+                let (threads, memory) = self.granted.get(&node).copied().unwrap_or_default();
+                RunEvent::StageStarted {
+                    at,
+                    key: *key,
+                    attempt,
+                    reasons: reasons.clone(),
+                    threads,
+                    memory,
+                    log: log_path(&stage),
+                    usual_ms: self.history.usual(&stage).map(millis),
+                    stage,
+                }
+            }
+            Said::Retried { attempt, failure, pause } => {
+                RunEvent::StageRetried { at, stage, attempt, failure, pause_ms: millis(pause) }
+            }
+            Said::Event(Event::Progress { done, total, unit, message }) => {
+                RunEvent::StageProgress { at, stage, done, total, unit, message }
+            }
+            Said::Event(Event::Metric { name, value, unit, step }) => {
+                RunEvent::StageMetric { at, stage, name, value, unit, step }
+            }
+            Said::Event(Event::Log { level, message }) => RunEvent::StageLog { at, stage, level, message },
+            Said::Event(_) => return Ok(()),
+        };
+        Ok(self.recorder.note(&event)?)
+    }
+
+    fn warn(&mut self, node: Node, notes: Vec<String>) -> Result<(), RunError> {
+        for message in notes {
+            let (at, stage) = (Timestamp::now(), self.actions[node].id.clone());
+            self.recorder.note(&RunEvent::StageLog { at, stage, level: Level::Warning, message })?;
+        }
+        Ok(())
+    }
+
+    fn why_cached(&self, node: Node, key: ActionKey) -> String {
+        match self.history.last(&self.actions[node].id) {
+            Some(last) if last.key == key => "nothing changed".to_owned(),
+            _ => "an equal action has run before".to_owned(),
+        }
+    }
+}
+
+pub(super) fn not_stored(stage: &StageId) -> Failure {
+    failure::user(
+        format!("`{stage}` is not selected, a selected stage reads its result, and none is stored"),
+        Some("select it as well, or run it first"),
+    )
+}
+
+fn join(reasons: &[Reason]) -> String {
+    reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

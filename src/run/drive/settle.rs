@@ -1,0 +1,224 @@
+//! Ends of stages and of the run.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use stagewright_protocol::GateStatus;
+
+use super::{Driver, NOT_SELECTED, millis};
+use crate::{
+    plan::ActionKey,
+    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome},
+    run::{
+        RunError, RunSummary, StageSummary,
+        inputs::Settled,
+        scheduler::{Ended, Node},
+        select::Part,
+        targets,
+    },
+};
+
+/// How a stage ended.
+struct Ending {
+    outcome: Outcome,
+    reason: String,
+    key: Option<ActionKey>,
+    result: Option<Arc<ActionResult>>,
+    failure: Option<Failure>,
+    settled: Settled,
+}
+
+impl Ending {
+    fn without_result(outcome: Outcome, reason: String, key: Option<ActionKey>) -> Self {
+        Self { outcome, reason, key, result: None, failure: None, settled: Settled::NoResult(outcome) }
+    }
+}
+
+impl Driver<'_> {
+    pub(super) fn succeed(
+        &mut self,
+        node: Node,
+        outcome: Outcome,
+        key: ActionKey,
+        reason: String,
+        result: Arc<ActionResult>,
+    ) -> Result<(), RunError> {
+        self.remember(node, &result)?;
+        let settled = Settled::Result(Arc::clone(&result));
+        self.end(
+            node,
+            Ending { outcome, reason, key: Some(key), result: Some(result), failure: None, settled },
+        )
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        node: Node,
+        key: Option<ActionKey>,
+        reason: String,
+        failure: Failure,
+    ) -> Result<(), RunError> {
+        let ending = Ending::without_result(Outcome::Failed, reason, key);
+        self.end(node, Ending { failure: Some(failure), ..ending })?;
+        if !self.keep_going && !self.actions[node].continue_on_error && self.stopping.is_none() {
+            self.stop(format!("not started, because `{}` failed", self.actions[node].id))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn skip(&mut self, node: Node, reason: String, settled: Settled) -> Result<(), RunError> {
+        self.end(node, Ending { settled, ..Ending::without_result(Outcome::Skipped, reason, None) })
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        node: Node,
+        key: Option<ActionKey>,
+        reason: String,
+    ) -> Result<(), RunError> {
+        self.end(node, Ending::without_result(Outcome::Cancelled, reason, key))
+    }
+
+    /// Nothing new starts any more; what runs goes on to its end.
+    pub(super) fn stop(&mut self, reason: String) -> Result<(), RunError> {
+        self.stopping = Some(reason.clone());
+        for node in self.scheduler.stop() {
+            let key = self.queued.remove(&node).map(|miss| miss.key);
+            // Those that wait for an equal stage which will never start.
+            let waiting = key.and_then(|key| self.in_flight.remove(&key)).unwrap_or_default();
+            let ending = self.not_begun(node, Outcome::Cancelled, reason.clone());
+            self.end(node, Ending { key, ..ending })?;
+            for node in waiting {
+                self.cancel(node, key, reason.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind what the next run compares with.
+    pub(super) fn remember(&mut self, node: Node, result: &ActionResult) -> Result<(), RunError> {
+        Ok(self.history.note(LastResult {
+            stage: self.actions[node].id.clone(),
+            key: result.key,
+            material: result.material.clone(),
+            duration_ms: result.duration_ms(),
+        })?)
+    }
+
+    /// What becomes of a stage whose turn never came: one that would not have run anyway keeps its own reason.
+    fn not_begun(&self, node: Node, outcome: Outcome, reason: String) -> Ending {
+        let skipped = |reason: &str, settled| Ending {
+            settled,
+            ..Ending::without_result(Outcome::Skipped, reason.to_owned(), None)
+        };
+        match (self.parts[node], &self.actions[node].skip) {
+            (Part::Unwanted, _) => skipped(NOT_SELECTED, Settled::Unwanted),
+            (_, Some(reason)) => skipped(reason, Settled::Skipped),
+            _ => Ending::without_result(outcome, reason, None),
+        }
+    }
+
+    fn end(&mut self, node: Node, ending: Ending) -> Result<(), RunError> {
+        if self.summaries[node].is_some() {
+            return Ok(());
+        }
+        let id = self.actions[node].id.clone();
+        let how =
+            if matches!(ending.settled, Settled::NoResult(_)) { Ended::NoResult } else { Ended::Settled };
+        let word = ending.outcome;
+        self.note_end(node, ending)?;
+        for blocked in self.scheduler.settle(node, how) {
+            let reason = match word {
+                Outcome::Cancelled => format!("`{id}` was cancelled"),
+                _ => format!("`{id}` failed"),
+            };
+            // What a cancelled run did not come to was not blocked by anything.
+            let outcome = if word == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Blocked };
+            let ending = self.not_begun(blocked, outcome, reason);
+            self.note_end(blocked, ending)?;
+        }
+        self.check_targets(false)
+    }
+
+    fn note_end(&mut self, node: Node, ending: Ending) -> Result<(), RunError> {
+        let Ending { outcome, reason, key, result, failure, settled } = ending;
+        let duration = self.began[node].map(|began| began.elapsed()).unwrap_or_default();
+        let id = self.actions[node].id.clone();
+        self.recorder.note(&RunEvent::StageEnded {
+            at: Timestamp::now(),
+            stage: id.clone(),
+            outcome,
+            reason: reason.clone(),
+            key,
+            made_in: result.as_ref().map(|result| result.run),
+            outputs: result.as_ref().map_or_else(BTreeMap::new, |result| result.outputs.clone()),
+            measured: result.as_ref().map_or_else(Measured::default, |result| result.measured.clone()),
+            failure: failure.clone(),
+            duration_ms: millis(duration),
+            made_in_ms: result.as_ref().map(|result| result.duration_ms()),
+        })?;
+        self.summaries[node] =
+            Some(StageSummary { stage: id.clone(), outcome, reason, key, result, failure, duration });
+        self.settled.insert(id, settled);
+        Ok(())
+    }
+
+    /// Judges the targets whose stages have all ended; at the end of the run, all that are left.
+    fn check_targets(&mut self, all: bool) -> Result<(), RunError> {
+        let plan = self.plan;
+        for index in std::mem::take(&mut self.open_targets) {
+            let unknown = Settled::Unwanted;
+            let settled = |stage: &_| self.settled.get(stage).or(all.then_some(&unknown));
+            match targets::check(&plan.targets[index], settled) {
+                None => self.open_targets.push(index),
+                Some(verdict) => {
+                    self.recorder
+                        .note(&RunEvent::TargetChecked { at: Timestamp::now(), verdict: verdict.clone() })?;
+                    self.verdicts.push(verdict);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, began: Instant) -> Result<RunSummary, RunError> {
+        self.check_targets(true)?;
+        if let Err(error) = self.shared.folders.finish() {
+            // The next run tries again.
+            tracing::warn!(%error, "the run's private folder could not be removed");
+        }
+        let outcome = self.outcome();
+        let duration = began.elapsed();
+        self.recorder.note(&RunEvent::RunEnded {
+            at: Timestamp::now(),
+            outcome,
+            duration_ms: millis(duration),
+        })?;
+        let stages = self.summaries.into_iter().flatten().collect();
+        Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, duration })
+    }
+
+    fn outcome(&self) -> RunOutcome {
+        let counted = || {
+            let both = self.summaries.iter().zip(&self.actions);
+            both.filter_map(|(summary, action)| summary.as_ref().filter(|_| !action.continue_on_error))
+        };
+        let cancelled = self.shared.cancel.is_cancelled()
+            && self.summaries.iter().flatten().any(|summary| summary.outcome == Outcome::Cancelled);
+        let gate_failed = |summary: &StageSummary| {
+            let gates = summary.result.as_ref().map_or(&[][..], |result| &result.measured.gates);
+            gates.iter().any(|gate| gate.status == GateStatus::Failed)
+        };
+        if cancelled {
+            RunOutcome::Cancelled
+        } else if counted().any(|summary| summary.outcome == Outcome::Failed) {
+            RunOutcome::Failed
+        } else if counted().any(gate_failed)
+            || self.verdicts.iter().any(|verdict| verdict.status == GateStatus::Failed)
+        {
+            RunOutcome::GateFailed
+        } else {
+            RunOutcome::Succeeded
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a run could not be held at all.
+
+use std::path::{Path, PathBuf};
+
+use crate::{digest::CanonicalError, record::RecordError, store::StoreError};
+
+/// Why a run could not be held or recorded. A stage that fails is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another run holds the project.
+    #[error("another run of this project is going on{}", holder(*.pid))]
+    Busy {
+        /// Its process, if it says so.
+        pid: Option<u32>,
+    },
+    /// A selection names no stage of the plan.
+    #[error("{option} names `{name}`, and the pipeline has no such stage")]
+    NoStage {
+        /// Which option, for example `--only`.
+        option: &'static str,
+        /// The name.
+        name: String,
+        /// Names that exist.
+        known: Vec<String>,
+    },
+    /// The selection leaves nothing.
+    #[error("no stage is both after `--from` and before `--until`")]
+    NothingSelected,
+    /// The record can't be written or read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stage's params have no key.
+    #[error("the params of `{stage}` have no action key: {source}")]
+    Key {
+        /// The stage.
+        stage: String,
+        /// Why.
+        source: CanonicalError,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The user stopped the run before it began.
+    #[error("cancelled while waiting for another run of this project to end")]
+    CancelledWaiting,
+}
+
+impl RunError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}

@@ -1,0 +1,259 @@
+//! The local executor: carries one action out on this machine, with its retries.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use stagewright_protocol::{Event, Level, Limits, NamedInput, RunRequest};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    commit::{Made, commit, place_exports},
+    failure,
+    folders::{Folders, StageFolder, file_name},
+    inputs::{Fingerprints, Place},
+    lookup::Miss,
+    scheduler::{Grant, Node},
+};
+use crate::{
+    plan::{Action, StageId},
+    plugin::{self, Cancel, Finished, Launch, PluginError, SessionLimits},
+    record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
+    store::LocalStore,
+};
+
+/// Longest pause before a retry.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// What every action of a run shares.
+pub(super) struct Shared {
+    pub(super) store: LocalStore,
+    pub(super) root: PathBuf,
+    pub(super) salt: String,
+    pub(super) prints: Fingerprints,
+    pub(super) folders: Folders,
+    pub(super) run: RunId,
+    pub(super) record_folder: PathBuf,
+    pub(super) host: HostState,
+    pub(super) silence: Option<Duration>,
+    pub(super) grace: Duration,
+    pub(super) cancel: Cancel,
+}
+
+/// One action to carry out.
+pub(super) struct Job {
+    pub(super) action: Arc<Action>,
+    pub(super) miss: Box<Miss>,
+    pub(super) grant: Grant,
+}
+
+/// What happens while an action is carried out.
+pub(super) enum Said {
+    Started { attempt: u32 },
+    Event(Event),
+    Retried { attempt: u32, failure: Failure, pause: Duration },
+}
+
+/// How carrying it out ended.
+pub(super) enum Acted {
+    /// The result is stored; placing its outputs gave notes or failed.
+    Done(Arc<ActionResult>, Result<Vec<String>, Failure>),
+    Failed(Failure),
+    Cancelled,
+}
+
+/// Log file of a stage, relative to the run's folder.
+pub(super) fn log_path(stage: &StageId) -> PathBuf {
+    Path::new("logs").join(format!("{}.log", file_name(stage)))
+}
+
+/// Carries an action out, again and again as far as its retries allow.
+pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Node, Said)>) -> Acted {
+    let job = Arc::new(job);
+    let retry = &job.action.retry;
+    let mut attempt = 1;
+    loop {
+        // The receiver lives as long as the run; if it is gone, so is this task's purpose.
+        let _ = say.send((job.grant.node, Said::Started { attempt }));
+        let failure = match attempt_once(&shared, &job, &say).await {
+            Ok(result) => {
+                let result = Arc::new(result);
+                let placed = {
+                    let (shared, job, result) = (Arc::clone(&shared), Arc::clone(&job), Arc::clone(&result));
+                    blocking(move || {
+                        place_exports(&job.action, &result, &shared.root, &shared.store, &shared.prints)
+                    })
+                    .await
+                };
+                return Acted::Done(result, placed);
+            }
+            Err(_) if shared.cancel.is_cancelled() => return Acted::Cancelled,
+            Err(None) => return Acted::Cancelled,
+            Err(Some(failure)) => failure,
+        };
+        let again = attempt <= retry.max && (retry.on.is_empty() || retry.on.contains(&failure.class));
+        if !again {
+            return Acted::Failed(failure);
+        }
+        let factor = 2u32.saturating_pow(attempt - 1);
+        let pause = retry.backoff.saturating_mul(factor).min(LONGEST_PAUSE.max(retry.backoff));
+        let _ = say.send((job.grant.node, Said::Retried { attempt, failure, pause }));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.cancel.cancelled() => return Acted::Cancelled,
+        }
+        attempt += 1;
+    }
+}
+
+/// Work that blocks, off the loop that holds the conversations. A panic in it goes on as one.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// None in the error for a cancelled attempt.
+async fn attempt_once(
+    shared: &Arc<Shared>,
+    job: &Arc<Job>,
+    say: &UnboundedSender<(Node, Said)>,
+) -> Result<ActionResult, Option<Failure>> {
+    let (folder, inputs) = {
+        let (shared, job) = (Arc::clone(shared), Arc::clone(job));
+        blocking(move || prepare(&shared, &job)).await.map_err(Some)?
+    };
+    let started = Timestamp::now();
+    let outcome = converse(shared, job, &folder, inputs, say).await;
+    let (shared, job) = (Arc::clone(shared), Arc::clone(job));
+    blocking(move || {
+        let stored = match outcome {
+            Ok((finished, measured)) => conclude(&shared, &job, finished, measured, started).map_err(Some),
+            Err(error) => Err(failure::from_plugin(error, &job.action)),
+        };
+        if let Err(error) = shared.folders.close(&job.action.id, &folder) {
+            // The next run tries again.
+            tracing::warn!(stage = %job.action.id, %error, "the private folder could not be removed");
+        }
+        stored
+    })
+    .await
+}
+
+fn prepare(shared: &Shared, job: &Job) -> Result<(StageFolder, Vec<(String, NamedInput)>), Failure> {
+    let id = &job.action.id;
+    let state = |error: io::Error| {
+        failure::environment(format!("cannot make the private folder of `{id}`: {error}"), None)
+    };
+    let folder = shared.folders.stage(id).map_err(state)?;
+    fs::create_dir_all(shared.folders.checkpoint(&job.miss.key)).map_err(state)?;
+    let mut inputs = Vec::new();
+    for (index, input) in job.miss.inputs.iter().enumerate() {
+        let path = match &input.place {
+            Place::Tree(path) => path.clone(),
+            Place::Stored(file_name) => {
+                // A folder of its own: many inputs of a port may have the same file name.
+                let to = folder.inputs().join(&input.port).join(index.to_string()).join(file_name);
+                shared
+                    .store
+                    .materialize(&input.artifact, &to)
+                    .map_err(|error| failure::from_store(&error))?;
+                to
+            }
+        };
+        let named = NamedInput {
+            name: input.binding.name.clone(),
+            path,
+            artifact_type: input.binding.artifact_type.clone(),
+            role: input.binding.role.clone(),
+        };
+        inputs.push((input.port.clone(), named));
+    }
+    Ok((folder, inputs))
+}
+
+async fn converse(
+    shared: &Shared,
+    job: &Job,
+    folder: &StageFolder,
+    inputs: Vec<(String, NamedInput)>,
+    say: &UnboundedSender<(Node, Said)>,
+) -> Result<(Finished, Measured), PluginError> {
+    let Job { action, miss, grant } = job;
+    let mut request = RunRequest {
+        stage: action.id.0.clone(),
+        params: action.params.clone(),
+        inputs: Default::default(),
+        output_dir: folder.outputs(),
+        scratch_dir: folder.scratch(),
+        checkpoint_dir: shared.folders.checkpoint(&miss.key),
+        seed: action.seed,
+        limits: Limits { threads: grant.cpus, memory: grant.memory },
+    };
+    for (port, input) in inputs {
+        request.inputs.entry(port).or_default().push(input);
+    }
+    let mut env = action.env.clone();
+    if !grant.gpus.is_empty() {
+        env.entry("CUDA_VISIBLE_DEVICES".to_owned()).or_insert_with(|| grant.gpus.join(","));
+    }
+    // What OpenMP reads before a program can be told otherwise.
+    env.entry("OMP_NUM_THREADS".to_owned()).or_insert_with(|| grant.cpus.to_string());
+    let (scratch, log, mark) =
+        (folder.scratch(), shared.record_folder.join(log_path(&action.id)), folder.mark());
+    let launch = Launch {
+        program: &action.program.path,
+        folder: &scratch,
+        env: &env,
+        log: Some(&log),
+        mark: Some(&mark),
+        limits: SessionLimits {
+            total: action.timeout,
+            silence: shared.silence,
+            grace: shared.grace,
+            ..SessionLimits::default()
+        },
+    };
+    let mut measured = Measured::default();
+    let mut on_event = |event: Event| {
+        match &event {
+            Event::Metric { name, value, unit, .. } => {
+                measured.metrics.insert(name.clone(), MetricValue { value: *value, unit: unit.clone() });
+            }
+            Event::Log { level: Level::Warning, message } => measured.warnings.push(message.clone()),
+            _ => {}
+        }
+        let _ = say.send((grant.node, Said::Event(event)));
+    };
+    let finished =
+        plugin::run(&launch, &action.program.manifest, request, &mut on_event, &shared.cancel).await?;
+    Ok((finished, measured))
+}
+
+fn conclude(
+    shared: &Shared,
+    job: &Job,
+    finished: Finished,
+    measured: Measured,
+    started: Timestamp,
+) -> Result<ActionResult, Failure> {
+    let made = Made {
+        action: &job.action,
+        miss: &job.miss,
+        finished,
+        measured,
+        started,
+        run: shared.run,
+        threads: job.grant.cpus,
+        host: &shared.host,
+        log: &shared.record_folder.join(log_path(&job.action.id)),
+    };
+    let result = commit(made, &shared.store, &shared.prints)?;
+    let checkpoint = shared.folders.checkpoint(&job.miss.key);
+    super::folders::remove(&checkpoint).map_err(|error| failure::from_io("remove", &checkpoint, &error))?;
+    Ok(result)
+}

@@ -1,0 +1,155 @@
+//! Drives a [`Plan`] to its end.
+//!
+//! ```text
+//! for each action, once all it depends on has ended:
+//!   inputs → key → hit:  outputs placed, metrics and gates replayed
+//!                  miss: inputs materialized → program → outputs ingested → result stored → event
+//! ```
+//!
+//! One task owns the state of the run (`drive`); what happens is seen through [`RunEvent`]s and nothing else. A result is
+//! committed in the order blobs, entry, event, so an event never names what is not stored. Equal outputs give equal keys
+//! behind them, so consumers of a stage whose output did not change are hits.
+
+mod commit;
+mod drive;
+mod error;
+mod failure;
+mod folders;
+mod inputs;
+mod local;
+mod lock;
+mod lookup;
+mod preview;
+mod recorder;
+pub mod scheduler;
+mod select;
+mod targets;
+
+use std::{sync::Arc, time::Duration};
+
+pub use error::RunError;
+pub use lock::{ProjectLock, lock_project};
+pub use preview::{Preview, StagePreview, preview};
+
+use crate::{
+    config::Config,
+    plan::{ActionKey, Plan, StageId},
+    plugin::Cancel,
+    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, TargetVerdict},
+    store::LocalStore,
+};
+
+/// How a plan is driven.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Which stages.
+    pub select: Selection,
+    /// Which run although a result is stored.
+    pub force: Force,
+    /// Go on with stages that do not depend on one that failed.
+    pub keep_going: bool,
+    /// Keep the private folders of the stages for a look, in `<state>/kept/<run>/`.
+    pub keep_folders: bool,
+    /// Wait for another run in the project to end, instead of refusing.
+    pub wait: bool,
+    /// Cores to use, instead of all this process may use.
+    pub cpus: Option<u32>,
+    /// Bytes of memory to plan with, instead of all.
+    pub memory: Option<u64>,
+    /// Ends a stage that says nothing for this long.
+    pub silence: Option<Duration>,
+    /// From asking a stage to stop to killing it.
+    pub grace: Duration,
+    /// Stops the run.
+    pub cancel: Cancel,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            select: Selection::default(),
+            force: Force::None,
+            keep_going: false,
+            keep_folders: false,
+            wait: false,
+            cpus: None,
+            memory: None,
+            silence: None,
+            grace: Duration::from_secs(10),
+            cancel: Cancel::never(),
+        }
+    }
+}
+
+/// Which stages are wanted. A name is a stage's id, or the part before the bracket for all stages of a matrix. Stages
+/// that are not wanted are not run; where a wanted one needs their result, it must be stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These and no others.
+    pub only: Vec<String>,
+    /// These and all that depends on them.
+    pub from: Vec<String>,
+    /// These and all they depend on.
+    pub until: Vec<String>,
+}
+
+/// Which stages run although a result is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Force {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    All,
+    /// Those with these names.
+    Named(Vec<String>),
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Id of the run.
+    pub run: RunId,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Every stage of the plan, in order.
+    pub stages: Vec<StageSummary>,
+    /// Verdicts on the targets.
+    pub targets: Vec<TargetVerdict>,
+    /// Wall time.
+    pub duration: Duration,
+}
+
+/// What came of a stage.
+#[derive(Debug, Clone)]
+pub struct StageSummary {
+    /// The stage.
+    pub stage: StageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+    /// Its action key, where its inputs were known.
+    pub key: Option<ActionKey>,
+    /// Its result, for `ran` and `cached`.
+    pub result: Option<Arc<ActionResult>>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What it took in this run.
+    pub duration: Duration,
+}
+
+/// Drives a plan to its end. An error means that the run could not be held or recorded; a stage that fails is an outcome.
+pub async fn execute(
+    plan: &Plan,
+    options: &RunOptions,
+    store: &LocalStore,
+    config: &Config,
+    events: &mut dyn FnMut(&RunEvent),
+) -> Result<RunSummary, RunError> {
+    let selected = select::select(plan, &options.select, &options.force)?;
+    let lock = lock::acquire(config, options.wait, &options.cancel).await?;
+    let summary = drive::drive(plan, options, &selected, store, config, events).await;
+    drop(lock);
+    summary
+}

@@ -1,0 +1,139 @@
+//! What a run would do, without doing it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    RunError, RunOptions,
+    inputs::{Fingerprints, Resolved, Settled, resolve},
+    lookup::{Looked, Question, look_up},
+    select::{Part, select},
+};
+use crate::{
+    config::Config,
+    plan::{ActionKey, Plan, Source, StageId},
+    record::{Failure, History, Reason, RunId},
+    store::LocalStore,
+};
+
+/// What a run would do with one stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagePreview {
+    /// The stage.
+    pub stage: StageId,
+    /// What.
+    pub preview: Preview,
+    /// Its action key, where it is known already.
+    pub key: Option<ActionKey>,
+    /// How long it took the last time.
+    pub usual: Option<Duration>,
+}
+
+/// What a run would do with a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Preview {
+    /// Reuse a stored result.
+    Hit {
+        /// Run that made it.
+        made_in: RunId,
+    },
+    /// Run it.
+    Miss {
+        /// Why no stored result serves.
+        reasons: Vec<Reason>,
+    },
+    /// Decided when these stages have run.
+    Unknown {
+        /// Stages it reads from that have to run first.
+        waits_for: Vec<StageId>,
+    },
+    /// Skip it.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It can't run.
+    Fails {
+        /// Why not.
+        failure: Failure,
+    },
+}
+
+/// Says for each stage what a run with these options would do. Reads inputs and the store, changes nothing but the cache of
+/// digests.
+pub fn preview(
+    plan: &Plan,
+    options: &RunOptions,
+    store: &LocalStore,
+    config: &Config,
+) -> Result<Vec<StagePreview>, RunError> {
+    let parts = select(plan, &options.select, &options.force)?;
+    let history = History::load(&config.state_dir, &plan.file)?;
+    let prints = Fingerprints::new(store.clone(), config.root.clone());
+    let mut settled: BTreeMap<&StageId, Settled> = BTreeMap::new();
+    let mut previews = Vec::with_capacity(plan.actions.len());
+    for (action, part) in plan.actions.iter().zip(parts) {
+        let mut key = None;
+        let preview = 'found: {
+            if part == Part::Unwanted {
+                settled.insert(&action.id, Settled::Unwanted);
+                break 'found Preview::Skipped { reason: super::drive::NOT_SELECTED.to_owned() };
+            }
+            if let Some(reason) = &action.skip {
+                settled.insert(&action.id, Settled::Skipped);
+                break 'found Preview::Skipped { reason: reason.clone() };
+            }
+            let mut waits_for: Vec<StageId> = Vec::new();
+            for binding in action.inputs.values().flatten() {
+                if let Source::Output { stage, .. } = &binding.source
+                    && !settled.contains_key(stage)
+                    && !waits_for.contains(stage)
+                {
+                    waits_for.push(stage.clone());
+                }
+            }
+            if !waits_for.is_empty() {
+                break 'found Preview::Unknown { waits_for };
+            }
+            let known = match resolve(action, |stage| settled.get(stage)) {
+                Resolved::Known(known, _) => known,
+                Resolved::Skip(reason) => {
+                    settled.insert(&action.id, Settled::Skipped);
+                    break 'found Preview::Skipped { reason };
+                }
+                Resolved::Missing(what) => {
+                    break 'found Preview::Fails { failure: super::failure::user(what, None) };
+                }
+            };
+            let question = Question {
+                known,
+                last: history.last(&action.id),
+                forced: part == Part::Wanted { forced: true },
+                salt: &config.salt,
+            };
+            match look_up(action, question, &prints, store) {
+                Ok(Looked::Hit { key: found, result }) => {
+                    key = Some(found);
+                    let made_in = result.run;
+                    settled.insert(&action.id, Settled::Result(Arc::clone(&result)));
+                    Preview::Hit { made_in }
+                }
+                Ok(Looked::Miss(miss)) if part == Part::Support => {
+                    key = Some(miss.key);
+                    Preview::Fails { failure: super::drive::not_stored(&action.id) }
+                }
+                Ok(Looked::Miss(miss)) => {
+                    key = Some(miss.key);
+                    Preview::Miss { reasons: miss.reasons }
+                }
+                Err(failure) => Preview::Fails { failure },
+            }
+        };
+        previews.push(StagePreview {
+            stage: action.id.clone(),
+            preview,
+            key,
+            usual: history.usual(&action.id),
+        });
+    }
+    Ok(previews)
+}

@@ -1,0 +1,113 @@
+//! Which stages of a plan a run is about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Force, RunError, Selection};
+use crate::plan::{Plan, Source, StageId};
+
+/// A stage's part in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Runs if no stored result serves.
+    Wanted {
+        /// Runs in any case.
+        forced: bool,
+    },
+    /// A wanted stage reads its result, which must be stored.
+    Support,
+    /// Not looked at.
+    Unwanted,
+}
+
+/// Part of each action, in the order of the plan.
+pub(super) fn select(plan: &Plan, selection: &Selection, force: &Force) -> Result<Vec<Part>, RunError> {
+    let positions: BTreeMap<&StageId, usize> =
+        plan.actions.iter().enumerate().map(|(index, action)| (&action.id, index)).collect();
+    let count = plan.actions.len();
+    let mut producers = vec![BTreeSet::new(); count];
+    let mut before = vec![BTreeSet::new(); count];
+    for (index, action) in plan.actions.iter().enumerate() {
+        for binding in action.inputs.values().flatten() {
+            if let Source::Output { stage, .. } = &binding.source
+                && let Some(producer) = positions.get(stage)
+            {
+                producers[index].insert(*producer);
+            }
+        }
+        before[index] = producers[index].clone();
+        before[index].extend(action.needs.iter().filter_map(|stage| positions.get(stage).copied()));
+    }
+
+    let mut wanted = vec![true; count];
+    if !selection.only.is_empty() {
+        let named = find(plan, "--only", &selection.only)?;
+        keep(&mut wanted, |index| named.contains(&index));
+    }
+    if !selection.from.is_empty() {
+        let mut reached = find(plan, "--from", &selection.from)?;
+        // The order is topological, so one pass reaches all.
+        for (index, before) in before.iter().enumerate() {
+            if before.iter().any(|before| reached.contains(before)) {
+                reached.insert(index);
+            }
+        }
+        keep(&mut wanted, |index| reached.contains(&index));
+    }
+    if !selection.until.is_empty() {
+        let mut reached = find(plan, "--until", &selection.until)?;
+        for index in (0..count).rev() {
+            if reached.contains(&index) {
+                reached.extend(before[index].iter().copied());
+            }
+        }
+        keep(&mut wanted, |index| reached.contains(&index));
+    }
+    if count > 0 && !wanted.contains(&true) {
+        return Err(RunError::NothingSelected);
+    }
+    let forced = match force {
+        Force::None => BTreeSet::new(),
+        Force::All => (0..count).collect(),
+        Force::Named(names) => find(plan, "--force", names)?,
+    };
+    let mut parts: Vec<Part> =
+        (0..count)
+            .map(|index| {
+                if wanted[index] { Part::Wanted { forced: forced.contains(&index) } } else { Part::Unwanted }
+            })
+            .collect();
+    for index in (0..count).rev() {
+        if parts[index] != Part::Unwanted {
+            for producer in &producers[index] {
+                if parts[*producer] == Part::Unwanted {
+                    parts[*producer] = Part::Support;
+                }
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn keep(wanted: &mut [bool], condition: impl Fn(usize) -> bool) {
+    wanted.iter_mut().enumerate().for_each(|(index, wanted)| *wanted &= condition(index));
+}
+
+fn find(plan: &Plan, option: &'static str, names: &[String]) -> Result<BTreeSet<usize>, RunError> {
+    let mut found = BTreeSet::new();
+    for name in names {
+        let matches = |id: &StageId| id.0 == *name || id.0.split('[').next() == Some(name);
+        let matching: Vec<usize> = plan
+            .actions
+            .iter()
+            .enumerate()
+            .filter(|(_, action)| matches(&action.id))
+            .map(|(index, _)| index)
+            .collect();
+        if matching.is_empty() {
+            let known = plan.actions.iter().map(|action| action.id.0.clone()).collect();
+            return Err(RunError::NoStage { option, name: name.clone(), known });
+        }
+        found.extend(matching);
+    }
+    Ok(found)
+}

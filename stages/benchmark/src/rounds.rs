@@ -1,0 +1,93 @@
+//! Interleaved timing: every variant gets a turn in every round, so that whatever disturbs the machine disturbs all alike.
+
+use stagewright_measure::{Samples, statistics::median, time_for};
+use stagewright_onnx::Session;
+use stagewright_sdk::{Context, Result};
+
+use crate::params::Schedule;
+
+/// Medians of the last rounds may differ by this share for a measurement to count as stable.
+const TOLERANCE: f64 = 0.05;
+
+/// Rounds that have to agree.
+const WINDOW: usize = 3;
+
+/// Raw wall times of one variant, in milliseconds, round by round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Times {
+    /// At batch 1.
+    pub single: Vec<Vec<f64>>,
+    /// At the chosen batch.
+    pub batch: Vec<Vec<f64>>,
+    /// One and the same sample at batch 1.
+    pub repeated: Vec<f64>,
+}
+
+impl Times {
+    /// The last rounds agree at both batch sizes.
+    pub fn is_stable(&self) -> bool {
+        agree(&self.single) && agree(&self.batch)
+    }
+}
+
+/// True when the medians of the last [`WINDOW`] rounds lie within [`TOLERANCE`] of each other.
+fn agree(rounds: &[Vec<f64>]) -> bool {
+    if rounds.len() < WINDOW {
+        return false;
+    }
+    let medians: Vec<f64> = rounds[rounds.len() - WINDOW..].iter().map(|times| median(times)).collect();
+    let low = medians.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = medians.iter().copied().fold(0.0, f64::max);
+    high <= low * (1.0 + TOLERANCE)
+}
+
+/// Times all sessions in turns until every one is stable or the schedule ends.
+///
+/// # Errors
+/// A model can't be run, or the run is cancelled.
+pub fn time_in_rounds(
+    context: &mut Context,
+    sessions: &mut [Session],
+    samples: &Samples<'_>,
+    batch: usize,
+    schedule: Schedule,
+) -> Result<Vec<Times>> {
+    let flag = context.cancel_flag();
+    let check = || match flag.load(std::sync::atomic::Ordering::Relaxed) {
+        true => Err(stagewright_sdk::StageFault::environment("cancelled")),
+        false => Ok(()),
+    };
+    for session in sessions.iter_mut() {
+        time_for(session, samples, 1, schedule.warm_up / 2, check)?;
+        time_for(session, samples, batch, schedule.warm_up / 2, check)?;
+    }
+    let mut times = vec![Times::default(); sessions.len()];
+    for round in 0..schedule.most_rounds {
+        context.progress(round as u64, schedule.most_rounds as u64, "rounds", "latency")?;
+        for (session, times) in sessions.iter_mut().zip(&mut times) {
+            times.single.push(time_for(session, samples, 1, schedule.turn, check)?);
+            times.batch.push(time_for(session, samples, batch, schedule.turn, check)?);
+        }
+        if round + 1 >= schedule.least_rounds && times.iter().all(Times::is_stable) {
+            break;
+        }
+    }
+    let one = Samples { inputs: &samples.inputs[..samples.stride], ..*samples };
+    for (session, times) in sessions.iter_mut().zip(&mut times) {
+        times.repeated = time_for(session, &one, 1, schedule.turn, check)?;
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_means_that_the_last_rounds_agree() {
+        let round = |time: f64| vec![time, time, 50.0 * time];
+        let noisy = [9.0, 2.0, 1.0].map(round).to_vec();
+        let calm = [9.0, 1.0, 1.04, 1.02].map(round).to_vec();
+        assert!(!agree(&noisy) && agree(&calm) && !agree(&calm[..2]));
+    }
+}

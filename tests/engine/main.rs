@@ -1,0 +1,11 @@
+//! The engine against a hostile stage program: the real executor, real processes, real folders.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![allow(missing_docs, reason = "tests")]
+
+mod cache;
+mod catalog;
+mod faults;
+mod flow;
+mod project;
+mod stop;
