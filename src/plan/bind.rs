@@ -179,10 +179,10 @@ impl Binder<'_> {
         let Some(found) = operand(written, &self.scope, findings) else { return Vec::new() };
         let sources = match (&item.source, found) {
             (InputSource::Bare(_) | InputSource::From(_), Operand::Outputs(outputs)) => {
-                self.from_outputs(instance, port, input, item, outputs, findings)
+                self.take_outputs(instance, port, input, item, outputs, findings)
             }
             (InputSource::Bare(_) | InputSource::Path(_), Operand::Json(Value::String(path))) => self
-                .from_path(port, input, item, &path, written, kept && !self.skipped, findings)
+                .take_path(port, input, item, &path, written, kept && !self.skipped, findings)
                 .into_iter()
                 .collect(),
             (InputSource::From(_), Operand::Json(value)) => {
@@ -264,7 +264,7 @@ impl Binder<'_> {
             .collect()
     }
 
-    fn from_outputs(
+    fn take_outputs(
         &self,
         instance: &Instance<'_>,
         port: &Port,
@@ -319,7 +319,7 @@ impl Binder<'_> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and each is a part of one written item")]
-    fn from_path(
+    fn take_path(
         &self,
         port: &Port,
         input: &InputSpec,

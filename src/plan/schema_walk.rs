@@ -158,7 +158,7 @@ fn tags(branch: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 /// Name of the property that tells the branches apart, with its constants.
-pub(super) fn tag_of<'s>(branches: &'s [Value]) -> Option<(&'s str, Vec<&'s str>)> {
+pub(super) fn tag_of(branches: &[Value]) -> Option<(&str, Vec<&str>)> {
     let (name, _) = branches.iter().find_map(|branch| tags(branch).next())?;
     let values =
         branches.iter().filter_map(|branch| tags(branch).find(|(tag, _)| *tag == name)?.1.as_str()).collect();

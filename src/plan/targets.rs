@@ -263,7 +263,7 @@ fn matches(pattern: &str, metric: &str) -> bool {
 fn unit_in(meaning: &str) -> Option<&str> {
     meaning
         .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';' | ':' | '.'))
-        .filter(|word| {
+        .rfind(|word| {
             matches!(
                 *word,
                 "ms" | "us"
@@ -284,7 +284,6 @@ fn unit_in(meaning: &str) -> Option<&str> {
                     | "GiB"
             )
         })
-        .next_back()
 }
 
 /// Accuracies are in percent.

@@ -216,7 +216,7 @@ fn human(span: Duration) -> String {
     match seconds {
         0 => format!("{} ms", span.as_millis()),
         1..120 => format!("{} s", span.as_secs_f64()),
-        _ if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }

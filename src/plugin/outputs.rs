@@ -129,6 +129,20 @@ mod tests {
                 std::os::unix::net::UnixListener::bind(folder.join("d/socket")).unwrap();
             }),
         ];
-        insta::assert_snapshot!(cases.join("\n"), @"");
+        insta::assert_snapshot!(cases.join("\n"), @r"
+        ok a b
+        the required output `a` is missing
+        the output `c` is not a port in its manifest
+        the output `a` at `../secret` is not a path inside its output folder
+        the output `a` at `/etc/passwd` is not a path inside its output folder
+        the output `a` at `` is not a path inside its output folder
+        the output `a` at `ghost` does not exist
+        the outputs `a` and `b` are not apart: `d` belongs to both
+        the output `a` holds the link `link`, which leads out of its output folder
+        the output `b` holds the link `d/link`, which leads out of its output folder
+        the output `b` holds the link `d/link`, which leads nowhere
+        the output `a` lies outside its output folder
+        the output `b` holds `d/socket`, which is neither a file nor a folder
+        ");
     }
 }

@@ -408,9 +408,9 @@ mod tests {
             }
             // Blocked are exactly the descendants of failures that ran.
             let mut expected = BTreeSet::new();
-            for node in 0..work.len() {
+            for (node, item) in work.iter().enumerate() {
                 let cut = |before: &Node| expected.contains(before) || fates[*before] == Fate::Fails;
-                if work[node].after.iter().any(cut) {
+                if item.after.iter().any(cut) {
                     expected.insert(node);
                 }
             }

@@ -55,6 +55,8 @@ fn judge<'a>(
     };
     let unit = found.unit.as_deref().map_or_else(String::new, |unit| format!(" {unit}"));
     let show = |value: f64| format!("{}{unit}", number(value));
+    // Percentages differ by percentage points.
+    let apart = |value: f64| if unit == " %" { format!("{} pp", number(value)) } else { show(value) };
     let (limit, spare, wanted) = match (&target.bound, reference) {
         (Bound::AtMost(limit), _) => {
             (*limit, limit - found.value, format!("at most {} is wanted", show(*limit)))
@@ -65,7 +67,7 @@ fn judge<'a>(
         (Bound::DropAtMost { value, .. }, Some((stage, name, other))) => (
             other - value,
             found.value - (other - value),
-            format!("{name} of `{stage}` is {}, from which it may drop by {}", show(other), show(*value)),
+            format!("{name} of `{stage}` is {}, from which it may drop by {}", show(other), apart(*value)),
         ),
         (Bound::RatioAtMost { value, .. }, Some((stage, name, other))) => (
             other * value,
@@ -78,9 +80,9 @@ fn judge<'a>(
     let what = format!("{} of `{}` is {}", target.metric, target.stage, show(found.value));
     // Not `spare < 0`: with a value that is no number, neither would hold.
     Some(if spare >= 0.0 {
-        (GateStatus::Passed, format!("{what}; {wanted}: {} to spare", show(spare)))
+        (GateStatus::Passed, format!("{what}; {wanted}: {} to spare", apart(spare)))
     } else {
-        (GateStatus::Failed, format!("{what}; {wanted}: missed by {}", show(-spare)))
+        (GateStatus::Failed, format!("{what}; {wanted}: missed by {}", apart(-spare)))
     })
 }
 

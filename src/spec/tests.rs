@@ -267,7 +267,52 @@ stages:
       time: 1:30
       fine: '010'
       level: .inf
-"), @"");
+"), @r#"
+    pipeline.yaml:2:17: error[spec::ambiguous]: `yes` is a boolean to YAML 1.1 and text to YAML 1.2
+      2 | params: { fast: yes, list: [No, "no"] }
+        |                 ^^^
+      help: write `true`, or "yes" in quotes for the text
+
+    pipeline.yaml:2:29: error[spec::ambiguous]: `No` is a boolean to YAML 1.1 and text to YAML 1.2
+      2 | params: { fast: yes, list: [No, "no"] }
+        |                             ^^
+      help: write `false`, or "No" in quotes for the text
+
+    pipeline.yaml:6:12: error[spec::ambiguous]: `off` is a boolean to YAML 1.1 and text to YAML 1.2
+      6 |     cache: off
+        |            ^^^
+      help: write `false`, or "off" in quotes for the text
+
+    pipeline.yaml:7:9: error[spec::ambiguous]: `no` is a boolean to YAML 1.1 and text to YAML 1.2
+      7 |     if: no
+        |         ^^
+      help: write `false`, or "no" in quotes for the text
+
+    pipeline.yaml:8:19: error[spec::ambiguous]: `on` is a boolean to YAML 1.1 and text to YAML 1.2
+      8 |     matrix: { m: [on, 'on'] }
+        |                   ^^
+      help: write `true`, or "on" in quotes for the text
+
+    pipeline.yaml:12:13: error[spec::ambiguous]: `0644` is octal to YAML 1.1 and decimal to YAML 1.2
+      12 |       mode: 0644
+         |             ^^^^
+      help: write `644`, or `0o644` for octal, or quotes for the text
+
+    pipeline.yaml:13:14: error[spec::ambiguous]: `1_000` is a number to YAML 1.1 and text to YAML 1.2
+      13 |       count: 1_000
+         |              ^^^^^
+      help: write `1000`, or quotes for the text
+
+    pipeline.yaml:14:13: error[spec::ambiguous]: `1:30` is a number of base 60 to YAML 1.1 and text to YAML 1.2
+      14 |       time: 1:30
+         |             ^^^^
+      help: write the number with a unit (`90s`, `30m`), or quotes for the text
+
+    pipeline.yaml:16:14: error[spec::ambiguous]: `.inf` is not a finite number
+      16 |       level: .inf
+         |              ^^^^
+      help: write a finite number, or quotes for the text
+    "#);
 }
 
 #[test]

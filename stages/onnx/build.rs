@@ -8,6 +8,8 @@ fn main() {
             println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
         }
         // Cargo gives the folder to direct dependents only.
-        Err(_) => println!("cargo::error=this package links libtorch; it must depend on stagewright-torch directly"),
+        Err(_) => {
+            println!("cargo::error=this package links libtorch; it must depend on stagewright-torch directly")
+        }
     }
 }

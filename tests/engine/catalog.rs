@@ -38,7 +38,13 @@ fn describes_what_works_and_says_what_does_not() {
         .iter()
         .map(|(name, fault)| format!("{name}: {}", project.neutral(&fault.to_string())))
         .collect();
-    insta::assert_snapshot!(faults.join("\n"), @"");
+    insta::assert_snapshot!(faults.join("\n"), @r"
+    alias: the stage program <project>/programs/stagewright-stage-alias calls itself `fake`; its file name says `alias`
+    cat: the stage program <project>/programs/stagewright-stage-cat does not describe itself: stagewright-stage-cat wrote a line to standard output that is not a protocol message: `hello, world`
+    false: the stage program <project>/programs/stagewright-stage-false does not describe itself: stagewright-stage-false is not a stage program: it ended without a hello (exit code 1)
+    gone: the stage program <project>/programs/stagewright-stage-gone does not describe itself: cannot start <project>/programs/stagewright-stage-gone: No such file or directory (os error 2)
+    none: there is no stage program `stagewright-stage-none`
+    ");
 }
 
 #[test]

@@ -34,37 +34,73 @@ fn hello(kind: &str) -> Action {
 #[test]
 fn an_orderly_failure_speaks_for_itself() {
     let fail = json!({"step": "fail", "class": "user", "message": "data/cats has no images", "hint": "point `data` at a folder of images"});
-    insta::assert_snapshot!(failing(vec![fail]), @"");
+    insta::assert_snapshot!(failing(vec![fail]), @r"
+    ExitCode/User: data/cats has no images
+      hint: point `data` at a folder of images
+    ");
     let fail = json!({"step": "fail", "class": "environment", "message": "no libtorch", "hint": null});
-    insta::assert_snapshot!(failing(vec![fail]), @"");
+    insta::assert_snapshot!(failing(vec![fail]), @r"
+    Environment/Environment: no libtorch
+      | fake: about to fail
+    ");
 }
 
 #[test]
 fn an_early_death_is_told_with_its_last_words() {
-    insta::assert_snapshot!(failing(vec![json!({"step": "die", "code": 3})]), @"");
-    insta::assert_snapshot!(failing(vec![json!({"step": "kill-self", "signal": 6})]), @"");
+    insta::assert_snapshot!(failing(vec![json!({"step": "die", "code": 3})]), @r"
+    ExitCode/Internal: stage-fake died before it answered: exit code 3
+      | fake: last words
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing(vec![json!({"step": "kill-self", "signal": 6})]), @r"
+    ExitCode/Internal: stage-fake died before it answered: SIGABRT (signal 6)
+      hint: this is a defect of the stage program; its log may say more
+    ");
 }
 
 #[test]
 fn a_kill_from_nowhere_is_taken_for_memory() {
-    insta::assert_snapshot!(failing(vec![json!({"step": "kill-self", "signal": 9})]), @"");
+    insta::assert_snapshot!(failing(vec![json!({"step": "kill-self", "signal": 9})]), @r"
+    Memory/Environment: stage-fake died before it answered: SIGKILL (signal 9)
+      hint: the system most likely killed it for memory: lower what it needs, or state `resources.memory` so that less runs beside it
+    ");
 }
 
 #[test]
 fn bad_beginnings() {
-    insta::assert_snapshot!(failing_action(hello("other-version")), @"");
-    insta::assert_snapshot!(failing_action(hello("junk")), @"");
-    insta::assert_snapshot!(failing_action(hello("die")), @"");
+    insta::assert_snapshot!(failing_action(hello("other-version")), @r"
+    Environment/Environment: stage-fake (fake 9.9.9) speaks protocol versions 7, 8, this release of stagewright speaks version 1
+      hint: install a stage program of the same release as stagewright
+    ");
+    insta::assert_snapshot!(failing_action(hello("junk")), @r"
+    ExitCode/Internal: stage-fake is not a stage program: it began with `Loading plugins... done` instead of a hello
+      | stage-fake: no request
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing_action(hello("die")), @r"
+    ExitCode/Internal: stage-fake is not a stage program: it ended without a hello (exit code 127)
+      | fake: a library is missing
+      hint: this is a defect of the stage program; its log may say more
+    ");
     let mut missing = stage("bad", vec![]);
     missing.program.path = "/nowhere/stagewright-stage-gone".into();
-    insta::assert_snapshot!(failing_action(missing), @"");
+    insta::assert_snapshot!(failing_action(missing), @"Environment/Environment: cannot start /nowhere/stagewright-stage-gone: No such file or directory (os error 2)");
 }
 
 #[test]
 fn junk_and_floods_end_the_stage() {
-    insta::assert_snapshot!(failing(vec![json!({"step": "say", "text": "epoch 1: loss 0.5"})]), @"");
-    insta::assert_snapshot!(failing(vec![json!({"step": "say", "text": "{\"kind\":\"event\",\"event\":\"metric\",\"name\":\"x\",\"value\":NaN}"})]), @"");
-    insta::assert_snapshot!(failing(vec![step("flood-line")]), @"");
+    insta::assert_snapshot!(failing(vec![json!({"step": "say", "text": "epoch 1: loss 0.5"})]), @r"
+    ExitCode/Internal: stage-fake wrote a line to standard output that is not a protocol message: `epoch 1: loss 0.5`
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing(vec![json!({"step": "say", "text": "{\"kind\":\"event\",\"event\":\"metric\",\"name\":\"x\",\"value\":NaN}"})]), @r#"
+    ExitCode/Internal: stage-fake wrote a line to standard output that is not a protocol message: `{"kind":"event","event":"metric","name":"x","value":NaN}`
+      hint: this is a defect of the stage program; its log may say more
+    "#);
+    insta::assert_snapshot!(failing(vec![step("flood-line")]), @r"
+    ExitCode/Internal: stage-fake flooded the protocol with a line longer than 4 MiB
+      hint: this is a defect of the stage program; its log may say more
+    ");
 }
 
 #[test]
@@ -83,25 +119,52 @@ fn unknown_messages_of_later_versions_are_passed_over() {
 
 #[test]
 fn lies_about_outputs_are_found() {
-    insta::assert_snapshot!(failing(vec![]), @"");
+    insta::assert_snapshot!(failing(vec![]), @r"
+    ExitCode/Internal: stage-fake gave a false result: the required output `out` is missing
+      hint: this is a defect of the stage program; its log may say more
+    ");
     let claim = |port: &str, path: &str| json!({"step": "claim", "port": port, "path": path});
-    insta::assert_snapshot!(failing(vec![claim("out", "ghost.txt")]), @"");
-    insta::assert_snapshot!(failing(vec![claim("out", "../../../stagewright.toml")]), @"");
-    insta::assert_snapshot!(failing(vec![write("x"), claim("secret", "out.txt")]), @"");
-    insta::assert_snapshot!(failing(vec![json!({"step": "link-out", "port": "out", "path": "passwd"})]), @"");
+    insta::assert_snapshot!(failing(vec![claim("out", "ghost.txt")]), @r"
+    ExitCode/Internal: stage-fake gave a false result: the output `out` at `ghost.txt` does not exist
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing(vec![claim("out", "../../../stagewright.toml")]), @r"
+    ExitCode/Internal: stage-fake gave a false result: the output `out` at `../../../stagewright.toml` is not a path inside its output folder
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing(vec![write("x"), claim("secret", "out.txt")]), @r"
+    ExitCode/Internal: stage-fake gave a false result: the output `secret` is not a port in its manifest
+      hint: this is a defect of the stage program; its log may say more
+    ");
+    insta::assert_snapshot!(failing(vec![json!({"step": "link-out", "port": "out", "path": "passwd"})]), @r"
+    ExitCode/Internal: stage-fake gave a false result: the output `out` holds the link `passwd`, which leads out of its output folder
+      hint: this is a defect of the stage program; its log may say more
+    ");
     let other = json!({"step": "answer", "message": {"kind": "platform"}});
-    insta::assert_snapshot!(failing(vec![other]), @"");
+    insta::assert_snapshot!(failing(vec![other]), @r"
+    ExitCode/Internal: stage-fake answered `run` with another kind of message
+      hint: this is a defect of the stage program; its log may say more
+    ");
 }
 
 #[test]
 fn hanging_takes_as_long_as_it_may() {
     let mut slow = stage("bad", vec![step("hang")]);
     slow.timeout = Some(Duration::from_millis(300));
-    insta::assert_snapshot!(failing_action(slow), @"");
+    insta::assert_snapshot!(failing_action(slow), @r"
+    Timeout/User: stage-fake took longer than 300 ms and was stopped
+      hint: raise `timeout-minutes` if it needs longer; what it saved as a checkpoint is taken up again by the next run
+    ");
     let mut deaf = stage("bad", vec![step("hang-deaf")]);
     deaf.timeout = Some(Duration::from_millis(300));
-    insta::assert_snapshot!(failing_action(deaf), @"");
-    insta::assert_snapshot!(failing(vec![step("mute")]), @"");
+    insta::assert_snapshot!(failing_action(deaf), @r"
+    Timeout/User: stage-fake took longer than 300 ms and was stopped
+      hint: raise `timeout-minutes` if it needs longer; what it saved as a checkpoint is taken up again by the next run
+    ");
+    insta::assert_snapshot!(failing(vec![step("mute")]), @r"
+    ExitCode/Internal: stage-fake closed its standard output without an answer
+      hint: this is a defect of the stage program; its log may say more
+    ");
 }
 
 #[test]
@@ -119,7 +182,10 @@ fn silence_has_a_limit_of_its_own() {
         project.run_with(plan(vec![stage("s", steps)]), &options).unwrap()
     };
     assert_eq!(run(talkative).outcome("s"), Outcome::Ran);
-    insta::assert_snapshot!(run(vec![step("hang")]).failure("s"), @"");
+    insta::assert_snapshot!(run(vec![step("hang")]).failure("s"), @r"
+    Timeout/User: stage-fake said nothing for 600 ms and was stopped
+      hint: its log may say where it stands; allow a longer silence if it is only slow
+    ");
 }
 
 #[test]
@@ -195,7 +261,10 @@ fn a_source_that_changes_under_a_stage_spoils_its_result() {
     project.write("data.txt", "before");
     let change = json!({"step": "change", "file": project.path("data.txt"), "text": "after"});
     let ran = project.run(vec![stage("a", vec![step("concatenate"), change]).reads_path("data.txt")]);
-    insta::assert_snapshot!(project.neutral(&ran.failure("a")), @"");
+    insta::assert_snapshot!(project.neutral(&ran.failure("a")), @r"
+    ExitCode/User: the input `data` (<project>/data.txt) changed while `a` ran, so its result was not kept
+      hint: run again once the data is at rest
+    ");
     assert_eq!(project.store.verify(|_| ()).unwrap().entries, 0);
 }
 

@@ -26,7 +26,11 @@ fn data_flows_from_stage_to_stage() {
     let text = project.store.read(&output.artifact.digest).unwrap();
     assert_eq!(String::from_utf8(text).unwrap(), "a=data.txt=raw;;b=bee;");
     assert_eq!(output.file_name, "out.txt");
-    insta::assert_snapshot!(ran.table(), @"");
+    insta::assert_snapshot!(ran.table(), @r"
+    a        ran       first run
+    b        ran       first run
+    c        ran       first run
+    ");
 }
 
 #[test]
@@ -132,7 +136,13 @@ fn skipped_stages_skip_what_needs_them_but_not_what_takes_many() {
         stage("ordered", vec![write("z")]).after("off"),
     ]);
     assert_eq!(ran.summary.outcome, RunOutcome::Succeeded);
-    insta::assert_snapshot!(ran.table(), @"");
+    insta::assert_snapshot!(ran.table(), @r"
+    off      skipped   host.tensorrt is false
+    on       ran       first run
+    strict   skipped   `off` was skipped
+    gathers  ran       first run
+    ordered  skipped   `off` was skipped
+    ");
     let warnings: Vec<String> = ran
         .events
         .iter()
@@ -141,7 +151,7 @@ fn skipped_stages_skip_what_needs_them_but_not_what_takes_many() {
             _ => None,
         })
         .collect();
-    insta::assert_snapshot!(warnings.join("\n"), @"");
+    insta::assert_snapshot!(warnings.join("\n"), @"gathers: `off` was skipped, so `more` goes without its `out`");
 }
 
 #[test]
@@ -163,7 +173,12 @@ fn a_failure_blocks_its_descendants_and_stops_the_rest_unless_told_otherwise() {
     let project = Project::new();
     let ran = project.run(actions(&project));
     assert_eq!(ran.summary.outcome, RunOutcome::Failed);
-    insta::assert_snapshot!(ran.table(), @"");
+    insta::assert_snapshot!(ran.table(), @r"
+    first    failed    first run
+    child    blocked   `first` failed
+    heir     blocked   `first` failed
+    late     cancelled not started, because `first` failed
+    ");
     assert!(project.trace().is_empty());
 
     let ran =
@@ -198,21 +213,33 @@ fn selections_take_support_from_the_store() {
     let only = |list: &[&str]| Selection { only: names(list), ..Selection::default() };
 
     let ran = run(only(&["b"]), Force::None).unwrap();
-    insta::assert_snapshot!(ran.table() + "\n" + &ran.failure("a[x=1]"), @"");
+    insta::assert_snapshot!(ran.table() + "\n" + &ran.failure("a[x=1]"), @r"
+    a[x=1]   failed
+    b        blocked   `a[x=1]` failed
+    c        skipped   not selected
+    d        skipped   not selected
+    ExitCode/User: `a[x=1]` is not selected, a selected stage reads its result, and none is stored
+      hint: select it as well, or run it first
+    ");
     run(Selection { until: names(&["b"]), ..Selection::default() }, Force::None).unwrap();
     assert_eq!(project.trace(), ["a", "b"]);
     let ran = run(only(&["b"]), Force::Named(names(&["b"]))).unwrap();
     assert_eq!(project.trace(), ["a", "b", "b"]);
-    insta::assert_snapshot!(ran.table(), @"");
+    insta::assert_snapshot!(ran.table(), @r"
+    a[x=1]   cached    nothing changed
+    b        ran       forced
+    c        skipped   not selected
+    d        skipped   not selected
+    ");
     run(Selection { from: names(&["b"]), ..Selection::default() }, Force::None).unwrap();
     assert_eq!(project.trace(), ["a", "b", "b", "c"]);
     assert_eq!(run(only(&["a"]), Force::None).unwrap().outcome("a[x=1]"), Outcome::Cached);
 
     let error = run(only(&["e"]), Force::None).map(drop).unwrap_err();
     assert!(matches!(&error, RunError::NoStage { known, .. } if known.len() == 4));
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"--only names `e`, and the pipeline has no such stage");
     let nothing = Selection { from: names(&["d"]), until: names(&["b"]), ..Selection::default() };
-    insta::assert_snapshot!(run(nothing, Force::None).map(drop).unwrap_err(), @"");
+    insta::assert_snapshot!(run(nothing, Force::None).map(drop).unwrap_err(), @"no stage is both after `--from` and before `--until`");
 }
 
 #[test]
@@ -261,7 +288,15 @@ fn targets_are_judged_in_words() {
                 write("a"),
             ],
         ),
-        stage("int8", vec![metric("top1", 50.0), metric("top1", 90.5), metric("ms", 0.8), write("b")]),
+        stage(
+            "int8",
+            vec![
+                metric("top1", 50.0),
+                metric("top1", 90.5),
+                json!({"step": "metric", "name": "ms", "value": 0.8, "unit": "ms"}),
+                write("b"),
+            ],
+        ),
         off,
     ]);
     let int8 = || StageId("fp32".to_owned());
@@ -289,7 +324,19 @@ fn targets_are_judged_in_words() {
         .map(|verdict| format!("{} {:?}: {}", verdict.target, verdict.status, verdict.reason))
         .collect();
     lines.sort();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    absent Failed: `int8` reported no metric f1; it reported ms, top1
+    better Failed: top1 of `int8` is 90.5 %; at least 95 % is wanted: missed by 4.5 pp
+    exact Passed: ms of `fp32` is 2.5 ms; at most 2.5 ms is wanted: 0 ms to spare
+    fast Passed: ms of `fp32` is 2.5 ms; at most 3 ms is wanted: 0.5 ms to spare
+    faster Failed: ms of `fp32` is 2.5 ms; at most 2 ms is wanted: missed by 0.5 ms
+    good Passed: top1 of `int8` is 90.5 %; at least 90 % is wanted: 0.5 pp to spare
+    kept Passed: top1 of `int8` is 90.5 %; top1 of `fp32` is 91.2 %, from which it may drop by 1 pp: 0.3 pp to spare
+    lost Failed: top1 of `int8` is 90.5 %; top1 of `fp32` is 91.2 %, from which it may drop by 0.5 pp: missed by 0.2 pp
+    skipped NotApplicable: `off` was skipped
+    tenth Failed: ms of `int8` is 0.8 ms; ms of `fp32` is 2.5 ms, of which it may be 0.1 times: missed by 0.55 ms
+    third Passed: ms of `int8` is 0.8 ms; ms of `fp32` is 2.5 ms, of which it may be 0.34 times: 0.05 ms to spare
+    ");
     let exact = ran.summary.targets.iter().find(|verdict| verdict.target == "lost").unwrap();
     assert_eq!((exact.value, exact.status), (Some(90.5), GateStatus::Failed));
     assert!((exact.bound.unwrap() - 90.7).abs() < 1e-9);
@@ -323,7 +370,10 @@ fn exports_are_placed_and_a_changed_file_is_not_lost() {
     project.write("reports/out.txt", "precious");
     let ran = project.run(actions("three"));
     assert_eq!(ran.outcome("a"), Outcome::Failed);
-    insta::assert_snapshot!(project.neutral(&ran.failure("a")), @"");
+    insta::assert_snapshot!(project.neutral(&ran.failure("a")), @r"
+    ExitCode/User: <project>/reports/out.txt was changed by hand, and replacing it would lose that content
+      hint: move it away or delete it, then run again: the stage's result is stored and will be placed there
+    ");
     assert_eq!(project.read("reports/out.txt"), "precious");
     fs::remove_file(project.path("reports/out.txt")).unwrap();
     assert_eq!(project.run(actions("three")).outcome("a"), Outcome::Cached);
@@ -384,7 +434,7 @@ fn a_torn_record_is_read_and_a_newer_one_is_refused() {
     fs::write(&path, whole.replacen("\"stagewright-run\":1", "\"stagewright-run\":2", 1)).unwrap();
     let error = read_run(state, ran.summary.run).unwrap_err();
     let text = project.neutral(&error.to_string()).replace(&ran.summary.run.to_string(), "<run>");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"<project>/.stagewright/runs-v1/<run>/events.jsonl has record format 2; this release reads formats up to 1 (it was written by stagewright 0.1.0)");
     fs::write(&path, whole.replacen("{\"event\":\"run-ended\"", "{\"event\":", 1)).unwrap();
     assert!(read_run(state, ran.summary.run).unwrap_err().to_string().contains("is not an event"));
 }

@@ -44,7 +44,10 @@ fn cancelling_ends_the_whole_group_and_closes_the_record() {
     let (ran, took) = cancel_when(&project, actions, || !project.read("pid").is_empty());
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(ran.summary.outcome, RunOutcome::Cancelled);
-    insta::assert_snapshot!(ran.table(), @"");
+    insta::assert_snapshot!(ran.table(), @r"
+    a        cancelled cancelled while it ran
+    b        cancelled the run was cancelled
+    ");
     let child = project.read("pid");
     wait_for("the forked child to go", || !lives(&child));
     let record = read_run(&project.config.state_dir, ran.summary.run).unwrap();

@@ -34,6 +34,9 @@ pub fn run(arguments: &[String]) -> Outcome {
     let ran = step::run("run", &mut stagewright);
     // A checklist with a missed target fails the run, and its table says why.
     show(&project.join("results"))?;
+    if ran.is_err() {
+        say("Note", "the run failed; what it did not reach is of an earlier run");
+    }
     say("Finished", format_args!("the demo in {}", seconds(started.elapsed())));
     ran
 }

@@ -21,7 +21,7 @@ pub fn run() -> Outcome {
         step::run("tests", &mut cargo(&["nextest", "run", "--workspace"]))?;
     } else {
         say("Note", "cargo-nextest is not installed; `cargo test` runs the tests instead");
-        step::run("tests", &mut cargo(&["test", "--workspace", "--all-targets"]))?;
+        step::run("tests", &mut cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]))?;
     }
     step::run("doctests", &mut cargo(&["test", "--workspace", "--doc"]))?;
     say("Passed", format_args!("the whole suite, in {}", seconds(started.elapsed())));

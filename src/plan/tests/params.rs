@@ -58,9 +58,10 @@ learning: 1"
          |                   ^^^^
       help: did you mean `auto`?
 
-    pipeline.yaml:11:17: error[plan::param]: `nesterov` of stage `train` must be `true` or `false`; here it is `maybe`
+    pipeline.yaml:11:17: error[plan::param]: `nesterov` of stage `train` must be `true` or `false`; here it is `yes`
       11 |       nesterov: yes
-         |                 ^^^^^
+         |                 ^^^
+      help: write `true`; YAML 1.2 reads this word as text
 
     pipeline.yaml:12:18: error[plan::param]: `precision` of stage `train` is `fp16`; it must be one of `fp32`, `bf16`
       12 |       precision: fp16

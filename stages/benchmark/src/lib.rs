@@ -18,14 +18,14 @@ pub use params::{DurationParam, Params};
 pub use results::{FORMAT, Memory, Results, Variant};
 use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
-use stagewright_measure::{Latency, Predictions, Samples, memory, statistics::median};
+use stagewright_measure::{Latency, Predictions, Samples, TestImages, check_model, memory, statistics::median};
 use stagewright_onnx::{Session, SessionOptions};
 use stagewright_sdk::{
     Context, Determinism, FaultExt, Manifest, ManifestExt, NamedInput, Platform, Port, PortExt, Resources, Result, Stage,
     StageFault, manifest,
 };
 
-use crate::{accuracy::TestImages, rounds::Times};
+use crate::rounds::Times;
 
 /// Runs of the process that measures memory: enough for every buffer to have been allocated.
 const MEMORY_RUNS: usize = 5;
@@ -96,13 +96,13 @@ impl Stage for Benchmark {
                 true => operators::profile(&model.path, &samples, threads, context.scratch_dir())?,
                 false => Vec::new(),
             };
-            let load = memory::Load { model: &model.path, batch, size: contract.size, threads, runs: MEMORY_RUNS };
+            let load = memory::Load { model: &model.path, batch, size: contract.size, threads };
             let measured = Measured {
                 predictions: &predictions[index],
                 baseline: &predictions[baseline],
                 times: &times[index],
                 baseline_times: &times[baseline],
-                memory: memory::measure(&load)?,
+                memory: memory::peak(&load, MEMORY_RUNS)?,
                 operators,
                 batch,
             };
@@ -139,29 +139,10 @@ fn open_all(models: &[NamedInput], contract: &Preprocess, threads: usize) -> Res
         .iter()
         .map(|model| {
             let session = Session::open(&model.path, &options)?;
-            check_contract(&session, model, contract)?;
-            if session.classes() != contract.classes.len() {
-                let message = format!(
-                    "the model `{}` tells {} classes apart, the preprocessing contract names {}",
-                    model.name,
-                    session.classes(),
-                    contract.classes.len()
-                );
-                return Err(StageFault::user(message));
-            }
+            check_model(&session, &model.name, contract)?;
             Ok(session)
         })
         .collect()
-}
-
-/// A model that carries a contract must carry this one.
-fn check_contract(session: &Session, model: &NamedInput, contract: &Preprocess) -> Result<()> {
-    let Some(text) = session.metadata("stagewright.preprocess") else { return Ok(()) };
-    if Preprocess::parse(text.as_bytes())? == *contract {
-        return Ok(());
-    }
-    let message = format!("the model `{}` was made under another preprocessing contract than the one bound here", model.name);
-    Err(StageFault::user(message).hint("bind the `preprocess` output of the data-stats stage that the model was trained with"))
 }
 
 /// What was measured of one model.

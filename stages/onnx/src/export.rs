@@ -39,7 +39,7 @@ pub enum ExportError {
         /// Width.
         width: usize,
         /// Why.
-        source: ArchitectureError,
+        source: Box<ArchitectureError>,
     },
     /// A param does not fit.
     #[error("{0}")]
@@ -57,7 +57,8 @@ pub fn export(checkpoint: &Checkpoint, params: &Params) -> Result<ModelProto, Ex
     let architecture = &checkpoint.architecture;
     check_params(architecture, params)?;
     let [height, width] = [architecture.input.height, architecture.input.width];
-    let shapes = architecture.shapes().map_err(|source| ExportError::Size { height, width, source })?;
+    let shapes =
+        architecture.shapes().map_err(|source| ExportError::Size { height, width, source: source.into() })?;
     if let Some(range) = params.dynamic_size {
         check_range(architecture, range)?;
     }
@@ -86,7 +87,10 @@ fn check_params(architecture: &Architecture, params: &Params) -> Result<(), Expo
             return Err(ExportError::Param(format!("`{name}` is empty")));
         }
         if let Some(layer) = architecture.layers.iter().find(|layer| *value == layer.name) {
-            return Err(ExportError::Param(format!("`{name}` is `{}`, which is the name of a layer", layer.name)));
+            return Err(ExportError::Param(format!(
+                "`{name}` is `{}`, which is the name of a layer",
+                layer.name
+            )));
         }
     }
     if input_name == output_name {
@@ -99,11 +103,13 @@ fn check_params(architecture: &Architecture, params: &Params) -> Result<(), Expo
 fn check_range(architecture: &Architecture, range: SizeRange) -> Result<(), ExportError> {
     let SizeRange { min, max } = range;
     if (0..2).any(|axis| min[axis] < 1 || min[axis] > max[axis]) {
-        return Err(ExportError::Param(format!("`dynamic-size` goes from {min:?} to {max:?}; `min` must be at least 1 and at most `max`")));
+        return Err(ExportError::Param(format!(
+            "`dynamic-size` goes from {min:?} to {max:?}; `min` must be at least 1 and at most `max`"
+        )));
     }
     for [height, width] in [min, max] {
         let resized = resized(architecture, [height, width]);
-        resized.shapes().map_err(|source| ExportError::Size { height, width, source })?;
+        resized.shapes().map_err(|source| ExportError::Size { height, width, source: source.into() })?;
     }
     Ok(())
 }
@@ -159,13 +165,16 @@ impl Writer<'_> {
         let input = self.value(&layer.inputs[0])?;
         match &layer.op {
             Op::Conv2d { bias, .. } => {
-                let constants = self.constants(layer, if *bias { &["weight", "bias"] } else { &["weight"] })?;
-                let inputs: Vec<&str> = std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
+                let constants =
+                    self.constants(layer, if *bias { &["weight", "bias"] } else { &["weight"] })?;
+                let inputs: Vec<&str> =
+                    std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
                 self.push("Conv", name, &inputs, name, conv_attributes(&layer.op));
             }
             Op::BatchNorm { eps, .. } => {
                 let constants = self.constants(layer, &["weight", "bias", "running_mean", "running_var"])?;
-                let inputs: Vec<&str> = std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
+                let inputs: Vec<&str> =
+                    std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
                 self.push("BatchNormalization", name, &inputs, name, vec![float("epsilon", *eps as f32)]);
             }
             Op::Relu => self.push("Relu", name, &[&input], name, vec![]),
@@ -180,7 +189,11 @@ impl Writer<'_> {
                 self.push("Add", name, &[&input, &other], name, vec![]);
             }
             Op::MaxPool2d { kernel, stride, padding } => {
-                let attributes = vec![ints("kernel_shape", &pair(kernel)), ints("pads", &pads(padding)), ints("strides", &pair(stride))];
+                let attributes = vec![
+                    ints("kernel_shape", &pair(kernel)),
+                    ints("pads", &pads(padding)),
+                    ints("strides", &pair(stride)),
+                ];
                 self.push("MaxPool", name, &[&input], name, attributes);
             }
             Op::AdaptiveAvgPool2d { output } => self.adaptive_pool(layer, &input, *output)?,
@@ -190,8 +203,10 @@ impl Writer<'_> {
                 self.values.insert(name.clone(), input);
             }
             Op::Linear { bias, .. } => {
-                let constants = self.constants(layer, if *bias { &["weight", "bias"] } else { &["weight"] })?;
-                let inputs: Vec<&str> = std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
+                let constants =
+                    self.constants(layer, if *bias { &["weight", "bias"] } else { &["weight"] })?;
+                let inputs: Vec<&str> =
+                    std::iter::once(input.as_str()).chain(constants.iter().map(String::as_str)).collect();
                 self.push("Gemm", name, &inputs, name, vec![int("transB", 1)]);
             }
             other => {
@@ -231,9 +246,17 @@ impl Writer<'_> {
             self.push("GlobalAveragePool", name, &[input], name, vec![]);
             return Ok(());
         }
-        let no_form = |reason: String, choices: String| ExportError::Layer { layer: name.clone(), kind: layer.op.kind(), reason, choices };
+        let no_form = |reason: String, choices: String| ExportError::Layer {
+            layer: name.clone(),
+            kind: layer.op.kind(),
+            reason,
+            choices,
+        };
         let Some(Shape::Map { height, width, .. }) = self.shapes.get(&layer.inputs[0]).copied() else {
-            return Err(no_form("its input is no feature map".to_owned(), "pool before flattening".to_owned()));
+            return Err(no_form(
+                "its input is no feature map".to_owned(),
+                "pool before flattening".to_owned(),
+            ));
         };
         let target = format!("{}×{}", output[0], output[1]);
         if self.params.dynamic_size.is_some() {
@@ -244,7 +267,9 @@ impl Writer<'_> {
         }
         if height % output[0] != 0 || width % output[1] != 0 {
             return Err(no_form(
-                format!("its windows over a map of {height}×{width} to {target} are of different sizes, which no ONNX pooling has"),
+                format!(
+                    "its windows over a map of {height}×{width} to {target} are of different sizes, which no ONNX pooling has"
+                ),
                 format!(
                     "pool to [1, 1], or to sizes that divide the map: height {}, width {}; or choose an image size in data-stats that gives a map which {target} divides",
                     divisors(height),
@@ -257,7 +282,13 @@ impl Writer<'_> {
             return Ok(());
         }
         let window = pair(&[height / output[0], width / output[1]]);
-        self.push("AveragePool", name, &[input], name, vec![ints("kernel_shape", &window), ints("strides", &window)]);
+        self.push(
+            "AveragePool",
+            name,
+            &[input],
+            name,
+            vec![ints("kernel_shape", &window), ints("strides", &window)],
+        );
         Ok(())
     }
 
@@ -290,7 +321,13 @@ impl Writer<'_> {
         let architecture = &self.checkpoint.architecture;
         let output = self.values.get(&architecture.output).cloned().unwrap_or_default();
         if output == self.params.input_name {
-            self.nodes.push(node("Identity", &self.params.output_name, &[&output], &[&self.params.output_name], vec![]));
+            self.nodes.push(node(
+                "Identity",
+                &self.params.output_name,
+                &[&output],
+                &[&self.params.output_name],
+                vec![],
+            ));
         } else {
             let names = self.nodes.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output));
             for name in names.filter(|name| **name == output) {
@@ -301,15 +338,29 @@ impl Writer<'_> {
             Some(_) => Dim::Symbol(symbol.to_owned()),
             None => Dim::Size(size as i64),
         };
-        let batch = self.params.fixed_batch.map_or_else(|| Dim::Symbol("batch".to_owned()), |size| Dim::Size(size as i64));
+        let batch = self
+            .params
+            .fixed_batch
+            .map_or_else(|| Dim::Symbol("batch".to_owned()), |size| Dim::Size(size as i64));
         let input = architecture.input;
-        let dims = [batch.clone(), Dim::Size(input.channels as i64), side(input.height, "height"), side(input.width, "width")];
+        let dims = [
+            batch.clone(),
+            Dim::Size(input.channels as i64),
+            side(input.height, "height"),
+            side(input.width, "width"),
+        ];
         let graph = GraphProto {
-            name: Some(architecture.name.clone()).filter(|name| !name.is_empty()).or_else(|| Some("network".to_owned())),
+            name: Some(architecture.name.clone())
+                .filter(|name| !name.is_empty())
+                .or_else(|| Some("network".to_owned())),
             node: self.nodes,
             initializer: self.initializers,
             input: vec![value_info(&self.params.input_name, DataType::Float, &dims)],
-            output: vec![value_info(&self.params.output_name, DataType::Float, &[batch, Dim::Size(architecture.classes as i64)])],
+            output: vec![value_info(
+                &self.params.output_name,
+                DataType::Float,
+                &[batch, Dim::Size(architecture.classes as i64)],
+            )],
             ..GraphProto::default()
         };
         let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(self.params.opset) };
@@ -322,7 +373,11 @@ impl Writer<'_> {
             ..ModelProto::default()
         };
         set_metadata(&mut model, "stagewright.precision", "fp32");
-        set_metadata(&mut model, "stagewright.preprocess", &String::from_utf8_lossy(&self.checkpoint.preprocess));
+        set_metadata(
+            &mut model,
+            "stagewright.preprocess",
+            &String::from_utf8_lossy(&self.checkpoint.preprocess),
+        );
         if let Some(SizeRange { min, max }) = self.params.dynamic_size {
             let text = serde_json::json!({ "min": min, "max": max }).to_string();
             set_metadata(&mut model, "stagewright.dynamic-size", &text);
@@ -363,6 +418,9 @@ fn conv_attributes(op: &Op) -> Vec<AttributeProto> {
 }
 
 fn divisors(size: usize) -> String {
-    let divisors: Vec<String> = (1..=size).filter(|divisor| size.is_multiple_of(*divisor)).map(|divisor| divisor.to_string()).collect();
+    let divisors: Vec<String> = (1..=size)
+        .filter(|divisor| size.is_multiple_of(*divisor))
+        .map(|divisor| divisor.to_string())
+        .collect();
     divisors.join(", ")
 }

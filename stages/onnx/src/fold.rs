@@ -15,7 +15,9 @@ pub struct Folded {
 /// Positions of batch norms that can be folded → positions of their convolutions: nothing else reads the convolution.
 pub fn foldable(architecture: &Architecture) -> BTreeMap<usize, usize> {
     let position = |name: &str| architecture.layers.iter().position(|layer| layer.name == name);
-    let readers = |name: &str| architecture.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count();
+    let readers = |name: &str| {
+        architecture.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count()
+    };
     let pairs = architecture.layers.iter().enumerate().filter_map(|(index, layer)| {
         let before = &layer.inputs[0];
         let conv = position(before)?;
@@ -39,14 +41,17 @@ pub fn fold(checkpoint: &Checkpoint, conv: &str, norm: &str, eps: f64) -> Option
     let bias = tensor(conv, "bias");
     let channels = weight.shape.first().copied()?;
     let per_channel = weight.data.len().checked_div(channels)?;
-    let mut folded = Folded { weight: weight.clone(), bias: Tensor { shape: vec![channels], data: vec![0.0; channels] } };
+    let mut folded =
+        Folded { weight: weight.clone(), bias: Tensor { shape: vec![channels], data: vec![0.0; channels] } };
     for channel in 0..channels {
-        let gain = f64::from(*gamma.data.get(channel)?) / (f64::from(*variance.data.get(channel)?) + eps).sqrt();
+        let gain =
+            f64::from(*gamma.data.get(channel)?) / (f64::from(*variance.data.get(channel)?) + eps).sqrt();
         for value in &mut folded.weight.data[channel * per_channel..(channel + 1) * per_channel] {
             *value = (f64::from(*value) * gain) as f32;
         }
         let before = bias.map_or(0.0, |bias| f64::from(bias.data[channel]));
-        folded.bias.data[channel] = ((before - f64::from(*mean.data.get(channel)?)) * gain + f64::from(*beta.data.get(channel)?)) as f32;
+        folded.bias.data[channel] = ((before - f64::from(*mean.data.get(channel)?)) * gain
+            + f64::from(*beta.data.get(channel)?)) as f32;
     }
     Some(folded)
 }

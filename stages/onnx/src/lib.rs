@@ -18,8 +18,8 @@ use stagewright_dataset::Preprocess;
 use stagewright_model::{Checkpoint, CheckpointError};
 use stagewright_onnx::{Dim, Session, SessionOptions, check, runtime_version, write_model};
 use stagewright_sdk::{
-    Context, Determinism, FaultExt, GateStatus, Manifest, ManifestExt, Port, PortExt, Resources, Result, Stage, StageFault,
-    manifest,
+    Context, Determinism, FaultExt, GateStatus, Manifest, ManifestExt, Port, PortExt, Resources, Result,
+    Stage, StageFault, manifest,
 };
 use stagewright_torch::{Device, Network, set_threads};
 
@@ -45,16 +45,32 @@ impl Stage for Onnx {
             .input("model", Port::input("model/checkpoint", "the network"))
             .input("data", Port::input("dataset/images", "images that both runtimes are compared on"))
             .input("preprocess", Port::input("preprocess", "the contract; must be the one in the checkpoint"))
-            .output("model", Port::output("model/onnx", "model.onnx", "the ONNX model, with the contract in its metadata"))
-            .output("report", Port::output("report/markdown", "parity.md", "operators, checks and the comparison with libtorch"))
+            .output(
+                "model",
+                Port::output("model/onnx", "model.onnx", "the ONNX model, with the contract in its metadata"),
+            )
+            .output(
+                "report",
+                Port::output(
+                    "report/markdown",
+                    "parity.md",
+                    "operators, checks and the comparison with libtorch",
+                ),
+            )
             .output("metrics", Port::output("metrics/json", "metrics.json", "the same numbers for programs"))
             .resources(Resources { cpus: 0, ..Resources::default() })
             .determinism(Determinism::Tolerance)
             .metric("parity.max-abs", "largest difference of a logit between ONNX Runtime and libtorch")
             .metric("parity.mean-abs", "mean difference of a logit")
-            .metric("parity.cosine", "smallest cosine of a sample's two logit vectors, 1 is the same direction")
+            .metric(
+                "parity.cosine",
+                "smallest cosine of a sample's two logit vectors, 1 is the same direction",
+            )
             .metric("parity.agreement", "images with the same prediction, %")
-            .metric("parity.tolerance-used", "largest difference as part of what the tolerance allows; above 1 the stage fails")
+            .metric(
+                "parity.tolerance-used",
+                "largest difference as part of what the tolerance allows; above 1 the stage fails",
+            )
             .metric("size", "size of the ONNX file, MB")
             .metric("nodes", "operators in the graph")
     }
@@ -64,22 +80,27 @@ impl Stage for Onnx {
         let contract = matching_contract(context.input("preprocess")?, &checkpoint)?;
         context.progress(0, 0, "", "writing the graph")?;
         let mut model = export(&checkpoint, &params).map_err(export_fault)?;
-        let classes = serde_json::to_string(&contract.classes).or_internal("cannot encode the class names")?;
+        let classes =
+            serde_json::to_string(&contract.classes).or_internal("cannot encode the class names")?;
         stagewright_onnx::set_metadata(&mut model, "stagewright.classes", &classes);
 
         // A graph of ours that is not valid is our fault, whatever the error says of models in general.
         let types = check(&model).or_internal("the written graph is not valid")?;
-        let logits = types.get(&params.output_name).and_then(|logits| logits.dims.clone()).unwrap_or_default();
+        let logits =
+            types.get(&params.output_name).and_then(|logits| logits.dims.clone()).unwrap_or_default();
         let width = checkpoint.architecture.classes;
         if logits.get(1) != Some(&Dim::Size(width as i64)) || logits.len() != 2 {
-            return Err(StageFault::internal(format!("the written graph gives {logits:?} instead of [batch, {width}]")));
+            return Err(StageFault::internal(format!(
+                "the written graph gives {logits:?} instead of [batch, {width}]"
+            )));
         }
         let path = context.output("model")?;
         write_model(&model, &path)?;
 
         let samples = Samples::choose(context, &contract, &params)?;
         let runs = compare_runtimes(context, &checkpoint, &params, &contract, &samples, &path)?;
-        let bytes = fs::metadata(&path).or_environment(format_args!("cannot look at {}", path.display()))?.len();
+        let bytes =
+            fs::metadata(&path).or_environment(format_args!("cannot look at {}", path.display()))?.len();
         let summary = report::Summary {
             checkpoint: &checkpoint,
             model: &model,
@@ -107,7 +128,8 @@ fn load_checkpoint(folder: &Path) -> Result<Checkpoint> {
 /// those it was trained on.
 fn matching_contract(path: &Path, checkpoint: &Checkpoint) -> Result<Preprocess> {
     let given = Preprocess::load(path)?;
-    let trained = Preprocess::parse(&checkpoint.preprocess).map_err(|error| error.named("preprocess.json of the checkpoint"))?;
+    let trained = Preprocess::parse(&checkpoint.preprocess)
+        .map_err(|error| error.named("preprocess.json of the checkpoint"))?;
     if given != trained {
         let differing = differences(&given, &trained);
         return Err(StageFault::user(format!(
@@ -143,7 +165,11 @@ fn differences(given: &Preprocess, trained: &Preprocess) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let other = trained.get(name).filter(|other| *other != value)?;
         let (value, other) = (value.to_string(), other.to_string());
-        Some(if value.len() + other.len() > 160 { format!("`{name}`") } else { format!("`{name}` is {value}, trained with {other}") })
+        Some(if value.len() + other.len() > 160 {
+            format!("`{name}`")
+        } else {
+            format!("`{name}` is {value}, trained with {other}")
+        })
     };
     given.iter().filter_map(field).collect::<Vec<_>>().join("; ")
 }
@@ -171,7 +197,8 @@ fn compare_runtimes(
     let threads = context.limits().threads as usize;
     set_threads(threads);
     let options = SessionOptions { threads, ..SessionOptions::default() };
-    let mut session = Session::open(path, &options).map_err(|error| StageFault::internal(format!("the written model does not load: {error}")))?;
+    let mut session = Session::open(path, &options)
+        .map_err(|error| StageFault::internal(format!("the written model does not load: {error}")))?;
     let batches: Vec<usize> = match params.fixed_batch {
         Some(batch) => vec![batch],
         None => {
@@ -187,13 +214,22 @@ fn compare_runtimes(
     for (index, size) in sizes.into_iter().enumerate() {
         let images = samples.at_size(contract, size, params.fixed_batch.unwrap_or(1))?;
         let network = export::resized(&checkpoint.architecture, size);
-        let network = Network::new(&network, &checkpoint.tensors, Device::Cpu).or_internal("libtorch does not take the network")?;
-        let reference = images.in_batches(params.parity.max_batch, |images, count| network.logits(images, count).or_internal("libtorch failed"))?;
+        let network = Network::new(&network, &checkpoint.tensors, Device::Cpu)
+            .or_internal("libtorch does not take the network")?;
+        let reference = images.in_batches(params.parity.max_batch, |images, count| {
+            network.logits(images, count).or_internal("libtorch failed")
+        })?;
         // Batches are varied at the contract's size; at the others the largest is enough.
         let batches = if index == 0 { batches.as_slice() } else { &batches[batches.len() - 1..] };
         for &batch in batches {
-            context.progress(runs.len() as u64, 0, "comparisons", format!("batch {batch} at {}×{}", size[0], size[1]))?;
-            let found = images.in_batches(batch, |images, count| Ok(session.run_sized(images, count, size)?))?;
+            context.progress(
+                runs.len() as u64,
+                0,
+                "comparisons",
+                format!("batch {batch} at {}×{}", size[0], size[1]),
+            )?;
+            let found =
+                images.in_batches(batch, |images, count| Ok(session.run_sized(images, count, size)?))?;
             let comparison = compare(&reference, &found, checkpoint.architecture.classes, &params.parity);
             runs.push(Run { batch, size, comparison });
         }
@@ -203,12 +239,17 @@ fn compare_runtimes(
 
 /// A model that computes something else must not go on to the next stage.
 fn verdict(context: &mut Context, runs: &[Run], samples: &Samples) -> Result<()> {
-    let Some(worst) = runs.iter().max_by(|one, other| one.comparison.worst.ratio.total_cmp(&other.comparison.worst.ratio)) else {
+    let Some(worst) =
+        runs.iter().max_by(|one, other| one.comparison.worst.ratio.total_cmp(&other.comparison.worst.ratio))
+    else {
         return Err(StageFault::internal("nothing was compared"));
     };
     let Worst { sample, class, ratio, reference, found } = worst.comparison.worst;
     if worst.comparison.within() {
-        let reason = format!("largest difference is {ratio:.3} of what the tolerance allows, over {} runs", runs.len());
+        let reason = format!(
+            "largest difference is {ratio:.3} of what the tolerance allows, over {} runs",
+            runs.len()
+        );
         context.gate("parity", GateStatus::Passed, reason);
         return Ok(());
     }

@@ -53,7 +53,9 @@ pub fn compare(reference: &[f32], found: &[f32], classes: usize, tolerance: &Par
         worst: Worst { sample: 0, class: 0, ratio: 0.0, reference: 0.0, found: 0.0 },
     };
     let mut agreeing = 0usize;
-    for (sample, (reference, found)) in reference.chunks_exact(classes).zip(found.chunks_exact(classes)).enumerate() {
+    for (sample, (reference, found)) in
+        reference.chunks_exact(classes).zip(found.chunks_exact(classes)).enumerate()
+    {
         let largest = reference.iter().fold(0f64, |largest, &value| largest.max(f64::from(value).abs()));
         let allowed = tolerance.atol + tolerance.rtol * largest;
         for (class, (&reference, &found)) in reference.iter().zip(found).enumerate() {

@@ -112,13 +112,29 @@ impl Summary<'_> {
             None => size.to_string(),
         };
         let batch = params.fixed_batch.map_or_else(|| "any".to_owned(), |batch| batch.to_string());
-        let operators: Vec<String> = self.operators().iter().map(|(operator, count)| format!("{count} {operator}")).collect();
+        let operators: Vec<String> =
+            self.operators().iter().map(|(operator, count)| format!("{count} {operator}")).collect();
         let facts = [
-            ("input", format!("`{}`: batch {batch}, {} channels, {}×{} pixels, f32", params.input_name, input.channels, side(input.height, 0), side(input.width, 1))),
-            ("output", format!("`{}`: {} logits, f32", params.output_name, self.checkpoint.architecture.classes)),
+            (
+                "input",
+                format!(
+                    "`{}`: batch {batch}, {} channels, {}×{} pixels, f32",
+                    params.input_name,
+                    input.channels,
+                    side(input.height, 0),
+                    side(input.width, 1)
+                ),
+            ),
+            (
+                "output",
+                format!("`{}`: {} logits, f32", params.output_name, self.checkpoint.architecture.classes),
+            ),
             ("operator set", format!("{}, file format {}", params.opset, self.model.ir_version())),
             ("operators", operators.join(", ")),
-            ("batch norm", (if params.fold_batch_norm { "folded into the convolutions" } else { "kept" }).to_owned()),
+            (
+                "batch norm",
+                (if params.fold_batch_norm { "folded into the convolutions" } else { "kept" }).to_owned(),
+            ),
             ("size", format!("{:.2} MB", self.bytes as f64 / 1e6)),
         ];
         text.push_str("| | |\n| --- | --- |\n");

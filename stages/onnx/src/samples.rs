@@ -29,14 +29,22 @@ impl Samples {
         let dataset = Dataset::open(context.input("data")?)?;
         dataset.check_classes(contract)?;
         let splits = dataset.splits(&contract.splits);
-        let (split, from) = if splits.validation.is_empty() { ("training", &splits.train) } else { ("validation", &splits.validation) };
+        let (split, from) = if splits.validation.is_empty() {
+            ("training", &splits.train)
+        } else {
+            ("validation", &splits.validation)
+        };
         if from.is_empty() {
-            return Err(StageFault::user("the dataset has no validation or training samples to compare the runtimes on")
-                .hint("bind `data` to the dataset that the network was trained on"));
+            return Err(StageFault::user(
+                "the dataset has no validation or training samples to compare the runtimes on",
+            )
+            .hint("bind `data` to the dataset that the network was trained on"));
         }
         let indices = stratified(&dataset, from, params.parity.samples.max(1), context.seed());
         let total = indices.len() as u64;
-        let decoded = Decoded::load(&dataset, contract, &indices, |done| context.progress(done, total, "images", "reading samples"))?;
+        let decoded = Decoded::load(&dataset, contract, &indices, |done| {
+            context.progress(done, total, "images", "reading samples")
+        })?;
         let origin = format!("{} samples of the {split} split", indices.len());
         Ok(Self { count: indices.len(), dataset, indices, decoded, origin })
     }
@@ -63,7 +71,11 @@ impl Samples {
 
 impl Inputs {
     /// Runs all images, `batch` at a time (the last time fewer), and joins the results.
-    pub fn in_batches(&self, batch: usize, mut run: impl FnMut(&[f32], usize) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+    pub fn in_batches(
+        &self,
+        batch: usize,
+        mut run: impl FnMut(&[f32], usize) -> Result<Vec<f32>>,
+    ) -> Result<Vec<f32>> {
         let mut joined = Vec::new();
         for images in self.values.chunks(batch.max(1) * self.pixels) {
             joined.extend(run(images, images.len() / self.pixels)?);

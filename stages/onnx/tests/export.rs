@@ -21,7 +21,8 @@ fn checkpoint() -> Checkpoint {
 /// Images and PyTorch's logits for them.
 fn reference() -> (Vec<f32>, Vec<f32>) {
     let bytes = std::fs::read(fixtures().join("every_op.f32")).unwrap();
-    let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let (images, logits) = values.split_at(3 * 3 * 8 * 8);
     (images.to_vec(), logits.to_vec())
 }
@@ -39,20 +40,28 @@ fn every_operator_computes_what_pytorch_computes_in_every_operator_set() {
             let model = export(&checkpoint(), &params).unwrap();
             let types = check(&model).unwrap();
             assert_eq!(types["logits"].dims.as_ref().unwrap().len(), 2);
-            let operators: Vec<&str> = model.graph.as_ref().unwrap().node.iter().map(|node| node.op_type()).collect();
+            let operators: Vec<&str> =
+                model.graph.as_ref().unwrap().node.iter().map(|node| node.op_type()).collect();
             // `norm` and `late` follow convolutions, `again` follows an addition.
             let norms = operators.iter().filter(|operator| **operator == "BatchNormalization").count();
             assert_eq!(norms, if fold_batch_norm { 1 } else { 3 });
             assert_eq!(operators.contains(&"Gelu"), opset >= 20);
 
             let bytes = encode_model(&model);
-            let mut session = Session::from_bytes(&bytes, Path::new("every_op.onnx"), &SessionOptions::default()).unwrap();
+            let mut session =
+                Session::from_bytes(&bytes, Path::new("every_op.onnx"), &SessionOptions::default()).unwrap();
             assert_eq!(session.classes(), 4);
-            assert_eq!((session.input().name.as_str(), session.input().batch, session.input().height), ("input", None, Some(8)));
+            assert_eq!(
+                (session.input().name.as_str(), session.input().batch, session.input().height),
+                ("input", None, Some(8))
+            );
             for batch in [1, 3] {
                 let found = session.run(&images[..batch * 192], batch).unwrap();
                 let comparison = compare(&logits[..batch * 4], &found, 4, &strict());
-                assert!(comparison.within(), "opset {opset}, folded {fold_batch_norm}, batch {batch}: {comparison:?}");
+                assert!(
+                    comparison.within(),
+                    "opset {opset}, folded {fold_batch_norm}, batch {batch}: {comparison:?}"
+                );
             }
         }
     }
@@ -87,7 +96,9 @@ fn the_onnx_packages_own_checker_accepts_the_files() {
     let output = match Command::new(&python).arg(fixtures().join("check.py")).args(&paths).output() {
         Ok(output) if output.status.code() != Some(3) => output,
         _ => {
-            eprintln!("SKIPPED: {python} with the onnx package is not here; set STAGEWRIGHT_TEST_PYTHON to one that has it");
+            eprintln!(
+                "SKIPPED: {python} with the onnx package is not here; set STAGEWRIGHT_TEST_PYTHON to one that has it"
+            );
             return;
         }
     };
@@ -144,7 +155,11 @@ fn a_pooling_without_onnx_form_is_named_with_the_choices() {
 
 #[test]
 fn an_adaptive_pooling_that_keeps_the_map_is_no_operator() {
-    let layers = vec![("keep", Op::AdaptiveAvgPool2d { output: [2, 2] }), ("flatten", Op::Flatten), ("drop", Op::Dropout { p: 0.1 })];
+    let layers = vec![
+        ("keep", Op::AdaptiveAvgPool2d { output: [2, 2] }),
+        ("flatten", Op::Flatten),
+        ("drop", Op::Dropout { p: 0.1 }),
+    ];
     let model = export(&chain([2, 2], layers), &Params::default()).unwrap();
     let operators: Vec<&str> = model.graph.as_ref().unwrap().node.iter().map(|node| node.op_type()).collect();
     assert_eq!(operators, ["Flatten"]);
@@ -153,7 +168,15 @@ fn an_adaptive_pooling_that_keeps_the_map_is_no_operator() {
 
 #[test]
 fn a_network_for_several_sizes_runs_at_all_of_them() {
-    let conv = Op::Conv2d { r#in: 3, out: 5, kernel: [3, 3], stride: [2, 2], padding: [1, 1], groups: 1, bias: true };
+    let conv = Op::Conv2d {
+        r#in: 3,
+        out: 5,
+        kernel: [3, 3],
+        stride: [2, 2],
+        padding: [1, 1],
+        groups: 1,
+        bias: true,
+    };
     let layers = vec![
         ("conv", conv),
         ("pool", Op::AdaptiveAvgPool2d { output: [1, 1] }),
@@ -163,7 +186,8 @@ fn a_network_for_several_sizes_runs_at_all_of_them() {
     let params = Params { dynamic_size: Some(SizeRange { min: [4, 6], max: [20, 20] }), ..Params::default() };
     let model = export(&chain([8, 8], layers), &params).unwrap();
     check(&model).unwrap();
-    let mut session = Session::from_bytes(&encode_model(&model), Path::new("m.onnx"), &SessionOptions::default()).unwrap();
+    let mut session =
+        Session::from_bytes(&encode_model(&model), Path::new("m.onnx"), &SessionOptions::default()).unwrap();
     assert_eq!((session.input().height, session.input().width), (None, None));
     for [height, width] in [[4, 6], [20, 20], [7, 13]] {
         let logits = session.run_sized(&vec![1.0; 2 * 3 * height * width], 2, [height, width]).unwrap();
@@ -185,7 +209,10 @@ fn params_that_do_not_fit_are_named() {
         message(Params { output_name: "input".to_owned(), ..Params::default() }),
         "`input-name` and `output-name` are both `input`"
     );
-    assert_eq!(message(Params { fixed_batch: Some(0), ..Params::default() }), "`fixed-batch` is 0; a batch has at least one image");
+    assert_eq!(
+        message(Params { fixed_batch: Some(0), ..Params::default() }),
+        "`fixed-batch` is 0; a batch has at least one image"
+    );
     assert_eq!(
         message(Params { dynamic_size: Some(SizeRange { min: [9, 9], max: [8, 8] }), ..Params::default() }),
         "`dynamic-size` goes from [9, 9] to [8, 8]; `min` must be at least 1 and at most `max`"

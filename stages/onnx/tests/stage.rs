@@ -20,7 +20,8 @@ fn dataset(folder: &Path) -> PathBuf {
         std::fs::create_dir_all(data.join(class)).unwrap();
         for index in 0..6 {
             let side = 8 + 4 * (index % 2);
-            let pixels = (0..side * side * 3).map(|i| ((i * (7 + 5 * label) + 31 * index) % 251) as u8).collect();
+            let pixels =
+                (0..side * side * 3).map(|i| ((i * (7 + 5 * label) + 31 * index) % 251) as u8).collect();
             let image = Image::from_pixels(side, side, pixels).unwrap();
             std::fs::write(data.join(class).join(format!("{index}.png")), image.to_png()).unwrap();
         }
@@ -57,7 +58,8 @@ fn a_checkpoint_becomes_a_model_that_computes_the_same() {
     for batch in ["| 1 | 8×8 | 4 |", "| 3 | 8×8 | 4 |", "| 4 | 8×8 | 4 |"] {
         assert!(report.contains(batch), "{batch} is missing in {report}");
     }
-    let metrics: serde_json::Value = serde_json::from_slice(&std::fs::read(outcome.path("metrics")).unwrap()).unwrap();
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(outcome.path("metrics")).unwrap()).unwrap();
     assert_eq!(metrics["operators"]["Gelu"], 1);
     assert_eq!(metrics["runs"].as_array().unwrap().len(), 3);
 }
@@ -79,7 +81,9 @@ fn fault(bench: Bench) -> StageFault {
 #[test]
 fn another_contract_than_the_checkpoints_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let text = std::fs::read_to_string(fixture().join("preprocess.json")).unwrap().replace("0.25,\n  0.2,", "0.5,\n  0.2,");
+    let text = std::fs::read_to_string(fixture().join("preprocess.json"))
+        .unwrap()
+        .replace("0.25,\n  0.2,", "0.5,\n  0.2,");
     let contract = folder.path().join("preprocess.json");
     std::fs::write(&contract, text).unwrap();
     let bench = Bench::new(folder.path().join("run"), json!({}))
@@ -88,7 +92,10 @@ fn another_contract_than_the_checkpoints_is_refused() {
         .input("preprocess", "stats", "preprocess", &contract);
     let fault = fault(bench);
     let text = fault.to_string();
-    assert!(text.starts_with("the checkpoint was trained under another preprocessing contract than "), "{text}");
+    assert!(
+        text.starts_with("the checkpoint was trained under another preprocessing contract than "),
+        "{text}"
+    );
     assert!(text.contains("`std` is [0.5,"), "{text}");
     assert!(text.contains("trained with [0.25,"), "{text}");
     assert_eq!(fault.0.class, ErrorClass::User);
@@ -114,7 +121,11 @@ fn other_classes_and_a_missing_checkpoint_are_named() {
             .input("data", "images", "dataset/images", folder.path().join("data"))
             .input("preprocess", "stats", "preprocess", &contract)
     };
-    assert!(fault(bench(fixture())).to_string().starts_with("the dataset has other classes than the preprocessing contract"));
+    assert!(
+        fault(bench(fixture()))
+            .to_string()
+            .starts_with("the dataset has other classes than the preprocessing contract")
+    );
     let missing = fault(bench(folder.path().join("none")));
     assert!(missing.to_string().starts_with("cannot read "), "{missing}");
     assert_eq!(missing.0.hint.unwrap(), "bind `model` to the output of train or prune");

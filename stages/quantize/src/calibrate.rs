@@ -42,7 +42,12 @@ impl Calibrator<'_> {
     ///
     /// # Errors
     /// ONNX Runtime fails; a value is not finite; the run is cancelled.
-    pub fn ranges(&self, values: &[String], params: &Params, progress: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<BTreeMap<String, Range>> {
+    pub fn ranges(
+        &self,
+        values: &[String],
+        params: &Params,
+        progress: &mut dyn FnMut(u64, &str) -> Result<()>,
+    ) -> Result<BTreeMap<String, Range>> {
         let extremes = self.extremes(values, progress)?;
         if params.method == Method::Minmax {
             return Ok(values.iter().cloned().zip(extremes).collect());
@@ -63,7 +68,11 @@ impl Calibrator<'_> {
     ///
     /// # Errors
     /// As [`Calibrator::ranges`].
-    pub fn noise(&self, quantizers: &[(String, Quantizer)], progress: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<Vec<Noise>> {
+    pub fn noise(
+        &self,
+        quantizers: &[(String, Quantizer)],
+        progress: &mut dyn FnMut(u64, &str) -> Result<()>,
+    ) -> Result<Vec<Noise>> {
         let names: Vec<String> = quantizers.iter().map(|(name, _)| name.clone()).collect();
         let mut noises = vec![Noise::default(); quantizers.len()];
         self.look(&names, "measuring noise", progress, |found| {
@@ -74,7 +83,11 @@ impl Calibrator<'_> {
         Ok(noises)
     }
 
-    fn extremes(&self, values: &[String], progress: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<Vec<Range>> {
+    fn extremes(
+        &self,
+        values: &[String],
+        progress: &mut dyn FnMut(u64, &str) -> Result<()>,
+    ) -> Result<Vec<Range>> {
         let mut model = self.model.clone();
         let graph = graph_of(&mut model)?;
         graph.output.clear();
@@ -105,13 +118,22 @@ impl Calibrator<'_> {
         })?;
         match broken {
             None => Ok(ranges),
-            Some(index) => Err(StageFault::user(format!("the value `{}` is not finite on the calibration images", values[index]))
-                .hint("the f32 model overflows: look at the layer that makes it, and at the preprocessing")),
+            Some(index) => Err(StageFault::user(format!(
+                "the value `{}` is not finite on the calibration images",
+                values[index]
+            ))
+            .hint("the f32 model overflows: look at the layer that makes it, and at the preprocessing")),
         }
     }
 
     /// Runs all images and gives the values of each batch to `read`.
-    fn look(&self, values: &[String], what: &str, progress: &mut dyn FnMut(u64, &str) -> Result<()>, mut read: impl FnMut(&[&[f32]])) -> Result<()> {
+    fn look(
+        &self,
+        values: &[String],
+        what: &str,
+        progress: &mut dyn FnMut(u64, &str) -> Result<()>,
+        mut read: impl FnMut(&[&[f32]]),
+    ) -> Result<()> {
         let mut model = self.model.clone();
         expose(graph_of(&mut model)?, values);
         let batch = self.batch_for(values)?;
@@ -128,10 +150,14 @@ impl Calibrator<'_> {
         let graph = graph_of(&mut model)?;
         let types = infer(graph)?;
         let elements = |value: &ValueType| -> usize {
-            let sizes = value.dims.iter().flatten().skip(1).map(|dim| if let Dim::Size(size) = dim { usize::try_from(*size).unwrap_or(1) } else { 1 });
+            let sizes =
+                value.dims.iter().flatten().skip(1).map(|dim| {
+                    if let Dim::Size(size) = dim { usize::try_from(*size).unwrap_or(1) } else { 1 }
+                });
             sizes.fold(1, usize::saturating_mul)
         };
-        let bytes: usize = values.iter().filter_map(|value| types.get(value)).map(|value| 4 * elements(value)).sum();
+        let bytes: usize =
+            values.iter().filter_map(|value| types.get(value)).map(|value| 4 * elements(value)).sum();
         Ok((BATCH_BYTES / bytes.max(1)).clamp(1, self.batch.max(1)))
     }
 }
@@ -151,7 +177,9 @@ pub fn expose(graph: &mut GraphProto, values: &[String]) {
         }
         let mut output = value_info(&name, DataType::Float, &[]);
         // The rank is not known here; ONNX Runtime infers it.
-        if let Some(stagewright_onnx::proto::type_proto::Value::TensorType(tensor)) = output.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
+        if let Some(stagewright_onnx::proto::type_proto::Value::TensorType(tensor)) =
+            output.r#type.as_mut().and_then(|kind| kind.value.as_mut())
+        {
             tensor.shape = None;
         }
         graph.output.push(output);

@@ -40,7 +40,13 @@ impl Evaluation {
 ///
 /// # Errors
 /// ONNX Runtime fails, or the run is cancelled.
-pub fn logits(session: &mut Session, images: &Images<'_>, batch: usize, what: &str, progress: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<Vec<f32>> {
+pub fn logits(
+    session: &mut Session,
+    images: &Images<'_>,
+    batch: usize,
+    what: &str,
+    progress: &mut dyn FnMut(u64, &str) -> Result<()>,
+) -> Result<Vec<f32>> {
     let mut logits = Vec::new();
     images.each(batch, |done, values, [count, _, height, width]| {
         progress(done, what)?;
@@ -60,7 +66,9 @@ pub fn compare(reference: &[f32], found: &[f32], labels: &[i64]) -> Evaluation {
         max_abs = max_abs.max((f64::from(one) - f64::from(other)).abs());
     }
     let (mut right, mut reference_right, mut flips, mut lost) = (0usize, 0usize, 0usize, 0usize);
-    for ((reference, found), &label) in reference.chunks_exact(classes).zip(found.chunks_exact(classes)).zip(labels) {
+    for ((reference, found), &label) in
+        reference.chunks_exact(classes).zip(found.chunks_exact(classes)).zip(labels)
+    {
         let (before, after) = (largest_at(reference), largest_at(found));
         let (was_right, is_right) = (before as i64 == label, after as i64 == label);
         reference_right += usize::from(was_right);

@@ -12,9 +12,29 @@ use stagewright_sdk::{Result, StageFault};
 
 /// Operators without a half-float form, or whose result must not be rounded to one.
 const F32_ONLY: &[&str] = &[
-    "ConstantOfShape", "CumSum", "EyeLike", "If", "Loop", "Max", "Min", "Multinomial", "NonMaxSuppression", "RandomNormal",
-    "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Range", "Resize", "RoiAlign", "Scan", "SequenceAt",
-    "SequenceConstruct", "SequenceEmpty", "SequenceInsert", "TopK", "Upsample",
+    "ConstantOfShape",
+    "CumSum",
+    "EyeLike",
+    "If",
+    "Loop",
+    "Max",
+    "Min",
+    "Multinomial",
+    "NonMaxSuppression",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Range",
+    "Resize",
+    "RoiAlign",
+    "Scan",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceInsert",
+    "TopK",
+    "Upsample",
 ];
 
 /// A model in half floats and what that did to its weights.
@@ -36,10 +56,12 @@ pub struct Halved {
 /// # Errors
 /// A weight can't be read.
 pub fn halve(model: &ModelProto, excluded: &BTreeMap<usize, String>) -> Result<Halved> {
-    let graph = model.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
+    let graph =
+        model.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
     let types = infer(graph)?;
     let is_f32 = |value: &str| types.get(value).is_some_and(|kind| kind.element == Some(DataType::Float));
-    let mut halved = Halved { model: model.clone(), float: Vec::new(), saturated: 0, vanished: 0, weights: 0 };
+    let mut halved =
+        Halved { model: model.clone(), float: Vec::new(), saturated: 0, vanished: 0, weights: 0 };
     let mut full: BTreeSet<usize> = BTreeSet::new();
     for (index, node) in graph.node.iter().enumerate() {
         let reason = match excluded.get(&index) {
@@ -60,11 +82,14 @@ pub fn halve(model: &ModelProto, excluded: &BTreeMap<usize, String>) -> Result<H
     let constants: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
     // Constants are kept in the format of their readers, in both where readers differ.
     let mut as_half: BTreeSet<&str> = BTreeSet::new();
-    let mut as_full: BTreeSet<&str> = graph.output.iter().map(|output| output.name()).filter(|name| constants.contains(name)).collect();
+    let mut as_full: BTreeSet<&str> =
+        graph.output.iter().map(|output| output.name()).filter(|name| constants.contains(name)).collect();
     for (index, node) in graph.node.iter().enumerate() {
         let keeps = full.contains(&index);
         let readers = if keeps { &mut as_full } else { &mut as_half };
-        readers.extend(node.input.iter().map(String::as_str).filter(|input| constants.contains(input) && is_f32(input)));
+        readers.extend(
+            node.input.iter().map(String::as_str).filter(|input| constants.contains(input) && is_f32(input)),
+        );
         let mut node = node.clone();
         for input in &mut node.input {
             if is_f32(input) && !keeps {
@@ -97,12 +122,14 @@ pub fn halve(model: &ModelProto, excluded: &BTreeMap<usize, String>) -> Result<H
             let values = tensor.to_f32()?;
             halved.weights += values.len();
             halved.saturated += values.iter().filter(|value| value.abs() > f16::MAX.to_f32()).count();
-            halved.vanished += values.iter().filter(|&&value| value != 0.0 && f16::from_f32(value) == f16::ZERO).count();
+            halved.vanished +=
+                values.iter().filter(|&&value| value != 0.0 && f16::from_f32(value) == f16::ZERO).count();
             initializer.push(TensorProto::of_f16(&half_name(name), &tensor.shape()?, &values));
         }
     }
     let nodes = writer.nodes;
-    let output = halved.model.graph.as_mut().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
+    let output =
+        halved.model.graph.as_mut().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
     output.node = nodes;
     output.initializer = initializer;
     output.value_info.clear();
@@ -125,7 +152,13 @@ impl Writer<'_> {
     fn other_format(&mut self, value: &str, made_full: bool, full: &BTreeSet<usize>) {
         let reads = |node: &NodeProto| node.input.iter().any(|input| input == value);
         let is_output = self.graph.output.iter().any(|output| output.name() == value);
-        let mut readers = self.graph.node.iter().enumerate().filter(|(_, node)| reads(node)).map(|(index, _)| full.contains(&index));
+        let mut readers = self
+            .graph
+            .node
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| reads(node))
+            .map(|(index, _)| full.contains(&index));
         if made_full {
             if readers.any(|full| !full) {
                 self.cast(value, DataType::Float16);
@@ -137,9 +170,16 @@ impl Writer<'_> {
 
     fn cast(&mut self, value: &str, to: DataType) {
         let half = half_name(value);
-        let (from, into) = if to == DataType::Float16 { (value, half.as_str()) } else { (half.as_str(), value) };
+        let (from, into) =
+            if to == DataType::Float16 { (value, half.as_str()) } else { (half.as_str(), value) };
         if self.casts.insert(into.to_owned()) {
-            self.nodes.push(node("Cast", &format!("{into}/cast"), &[from], &[into], vec![int("to", to as i64)]));
+            self.nodes.push(node(
+                "Cast",
+                &format!("{into}/cast"),
+                &[from],
+                &[into],
+                vec![int("to", to as i64)],
+            ));
         }
     }
 }

@@ -30,12 +30,13 @@ impl<'a> Images<'a> {
             indices.resize(whole.max(fixed), last);
         }
         let total = indices.len() as u64;
-        let decoded = Decoded::load(dataset, contract, &indices, |done| context.progress(done, total, "images", what))?;
+        let decoded =
+            Decoded::load(dataset, contract, &indices, |done| context.progress(done, total, "images", what))?;
         Ok(Self { contract, count: decoded.len(), decoded: Arc::new(decoded), fixed })
     }
 
     /// Number of images.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 
@@ -59,7 +60,11 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// The first of `run`.
-    pub fn each(&self, batch: usize, mut run: impl FnMut(u64, &[f32], [usize; 4]) -> Result<()>) -> Result<()> {
+    pub fn each(
+        &self,
+        batch: usize,
+        mut run: impl FnMut(u64, &[f32], [usize; 4]) -> Result<()>,
+    ) -> Result<()> {
         let batch = self.fixed.unwrap_or(batch).max(1);
         let [height, width] = self.contract.size;
         let pixels = 3 * height * width;

@@ -69,18 +69,32 @@ impl Work<'_> {
     /// # Errors
     /// Nothing of the model can be quantized; a pattern of `exclude` fits nothing; ONNX Runtime fails; the run is cancelled.
     pub fn quantize(&self, progress: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<Int8> {
-        let graph = self.model.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
+        let graph = self
+            .model
+            .graph
+            .as_ref()
+            .ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
         let view = View::of(graph);
         let mut excluded = exclude::excluded(graph, &self.params.exclude)?;
         let whole = plan(&view, self.params.target, &excluded);
         if whole.layers.is_empty() {
-            let reasons: Vec<String> = whole.float.iter().take(3).map(|(node, reason)| format!("{node}: {reason}")).collect();
-            return Err(StageFault::user(format!("the model has no operator to quantize ({})", reasons.join("; ")))
-                .hint("Conv, Gemm and MatMul with constant weights are quantized"));
+            let reasons: Vec<String> =
+                whole.float.iter().take(3).map(|(node, reason)| format!("{node}: {reason}")).collect();
+            return Err(StageFault::user(format!(
+                "the model has no operator to quantize ({})",
+                reasons.join("; ")
+            ))
+            .hint("Conv, Gemm and MatMul with constant weights are quantized"));
         }
         // With layers left out, values that took another's range or were removed may need one of their own.
         let wanted = if self.params.auto_exclude.is_some() { f32_values(graph)? } else { own(&whole) };
-        let calibrator = Calibrator { model: self.model, path: self.path, images: self.images, threads: self.threads, batch: self.params.batch_size };
+        let calibrator = Calibrator {
+            model: self.model,
+            path: self.path,
+            images: self.images,
+            threads: self.threads,
+            batch: self.params.batch_size,
+        };
         let ranges = calibrator.ranges(&wanted, self.params, progress)?;
         let mut sensitivity = Vec::new();
         if let Some(rule) = self.params.auto_exclude {
@@ -92,8 +106,9 @@ impl Work<'_> {
         let some = self.images.first(PROBED);
         let noises = Calibrator { images: &some, ..calibrator }.noise(&quantizers, progress)?;
         let measured = quantizers.into_iter().zip(noises);
-        let mut activations: Vec<Activation> =
-            measured.map(|((name, quantizer), noise)| Activation { range: ranges[&name], name, quantizer, noise }).collect();
+        let mut activations: Vec<Activation> = measured
+            .map(|((name, quantizer), noise)| Activation { range: ranges[&name], name, quantizer, noise })
+            .collect();
         activations.sort_by(|one, other| one.noise.sqnr().total_cmp(&other.noise.sqnr()));
         let mut weights: Vec<(String, Noise)> = weights.into_iter().collect();
         weights.sort_by(|one, other| one.1.sqnr().total_cmp(&other.1.sqnr()));
@@ -111,7 +126,7 @@ impl Work<'_> {
         progress: &mut dyn FnMut(u64, &str) -> Result<()>,
     ) -> Result<Vec<(String, f64)>> {
         let images = self.images.first(PROBED);
-        let labels = vec![0; images.len()];
+        let labels = vec![0; images.count()];
         let mut run = |model: &ModelProto| -> Result<Vec<f32>> {
             let options = SessionOptions { threads: self.threads, ..SessionOptions::default() };
             let mut session = Session::from_bytes(&encode_model(model), self.path, &options)?;
@@ -120,15 +135,19 @@ impl Work<'_> {
         let reference = run(self.model)?;
         let mut measured: Vec<(usize, String, f64)> = Vec::new();
         for layer in &whole.layers {
-            let others: BTreeMap<usize, String> =
-                (0..view.graph.node.len()).filter(|&index| index != layer.node).map(|index| (index, String::new())).collect();
-            let alone = qdq::apply(self.model, &plan(view, self.params.target, &others), ranges, self.params)?;
+            let others: BTreeMap<usize, String> = (0..view.graph.node.len())
+                .filter(|&index| index != layer.node)
+                .map(|index| (index, String::new()))
+                .collect();
+            let alone =
+                qdq::apply(self.model, &plan(view, self.params.target, &others), ranges, self.params)?;
             let sqnr = compare(&reference, &run(&alone.model)?, &labels).sqnr;
             measured.push((layer.node, view.graph.node[layer.node].label(), sqnr));
         }
         measured.sort_by(|one, other| one.2.total_cmp(&other.2));
         for (node, _, sqnr) in measured.iter().take(rule.max_nodes) {
-            let quantized = qdq::apply(self.model, &plan(view, self.params.target, excluded), ranges, self.params)?;
+            let quantized =
+                qdq::apply(self.model, &plan(view, self.params.target, excluded), ranges, self.params)?;
             if compare(&reference, &run(&quantized.model)?, &labels).agreement() >= rule.min_agreement {
                 break;
             }
@@ -140,13 +159,21 @@ impl Work<'_> {
 
 /// Activations with a range of their own.
 fn own(plan: &Plan) -> Vec<String> {
-    plan.activations.iter().filter(|(_, source)| **source == Source::Own).map(|(name, _)| name.clone()).collect()
+    plan.activations
+        .iter()
+        .filter(|(_, source)| **source == Source::Own)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// All inputs and values between nodes that are f32.
 fn f32_values(graph: &GraphProto) -> Result<Vec<String>> {
     let types = infer(graph)?;
-    let names = graph.input.iter().map(|input| input.name()).chain(graph.node.iter().flat_map(|node| &node.output).map(String::as_str));
+    let names = graph
+        .input
+        .iter()
+        .map(|input| input.name())
+        .chain(graph.node.iter().flat_map(|node| &node.output).map(String::as_str));
     let is_f32 = |name: &&str| types.get(*name).is_some_and(|kind| kind.element == Some(DataType::Float));
     Ok(names.filter(is_f32).map(str::to_owned).collect())
 }

@@ -19,12 +19,12 @@ use std::{fs, path::Path};
 use sha2::{Digest, Sha256};
 use stagewright_dataset::{Dataset, Preprocess, stratified};
 use stagewright_onnx::{
-    Classifier, Session, SessionOptions, check, classifier, metadata,
-    proto::ModelProto,
-    read_model, runtime_version, set_metadata, write_model,
+    Classifier, Session, SessionOptions, check, classifier, metadata, proto::ModelProto, read_model,
+    runtime_version, set_metadata, write_model,
 };
 use stagewright_sdk::{
-    Context, Determinism, FaultExt, Manifest, ManifestExt, Port, PortExt, Resources, Result, Stage, StageFault, manifest,
+    Context, Determinism, FaultExt, Manifest, ManifestExt, Port, PortExt, Resources, Result, Stage,
+    StageFault, manifest,
 };
 
 use images::Images;
@@ -81,18 +81,28 @@ impl Stage for Quantize {
         let prepared = prepare::prepare(&model, context.scratch_dir())?;
         let data = Data::open(context, &params, &model, &interface)?;
         let threads = (context.limits().threads as usize).max(1);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().or_environment("cannot start threads")?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .or_environment("cannot start threads")?;
 
-        let (mut quantized, inside, calibration) = pool.install(|| quantize(context, &params, &prepared, &path, data.as_ref(), &interface, threads))?;
+        let (mut quantized, inside, calibration) = pool
+            .install(|| quantize(context, &params, &prepared, &path, data.as_ref(), &interface, threads))?;
         finish(&mut quantized, &params, data.as_ref(), calibration.as_ref())?;
         check(&quantized).or_internal("the quantized graph is not valid")?;
         let target = context.output("model")?;
         write_model(&quantized, &target)?;
         let evaluation = match &data {
-            Some(data) => pool.install(|| evaluate_both(context, &params, data, &interface, [&path, &target], threads))?,
+            Some(data) => {
+                pool.install(|| evaluate_both(context, &params, data, &interface, [&path, &target], threads))?
+            }
             None => None,
         };
-        let size = |path: &Path| Ok::<u64, StageFault>(fs::metadata(path).or_environment(format_args!("cannot look at {}", path.display()))?.len());
+        let size = |path: &Path| {
+            Ok::<u64, StageFault>(
+                fs::metadata(path).or_environment(format_args!("cannot look at {}", path.display()))?.len(),
+            )
+        };
         let summary = Summary {
             params: &params,
             inside,
@@ -116,8 +126,16 @@ fn check_params(params: &Params) -> Result<()> {
     if params.samples == 0 {
         return Err(StageFault::user("`samples` is 0; calibration needs at least one image"));
     }
+    if let Some(rule) = params.auto_exclude.filter(|rule| !(0.0..=1.0).contains(&rule.min_agreement)) {
+        return Err(StageFault::user(format!(
+            "`auto-exclude.min-agreement` is {}; it must be 0 to 1",
+            rule.min_agreement
+        )));
+    }
     if params.precision == Precision::Fp16 && params.auto_exclude.is_some() {
-        return Err(StageFault::user("`auto-exclude` is for INT8; with precision `fp16` name nodes in `exclude`"));
+        return Err(StageFault::user(
+            "`auto-exclude` is for INT8; with precision `fp16` name nodes in `exclude`",
+        ));
     }
     Ok(())
 }
@@ -131,27 +149,39 @@ struct Data {
 
 impl Data {
     /// Opens dataset and contract and checks that the model reads such images.
-    fn open(context: &Context, params: &Params, model: &ModelProto, interface: &Classifier) -> Result<Option<Self>> {
-        let (data, contract_path) = match (context.optional_input("calibration"), context.optional_input("preprocess")) {
-            (Some(data), Some(contract)) => (data, contract),
-            (None, None) if params.precision == Precision::Fp16 => return Ok(None),
-            (given, _) => {
-                let missing = if given.is_some() { "preprocess" } else { "calibration" };
-                let why = match params.precision {
-                    Precision::Int8 => "INT8 is calibrated on images as the network sees them",
-                    Precision::Fp16 => "accuracy is compared on images as the network sees them",
-                };
-                return Err(StageFault::user(format!("nothing is bound to `{missing}`: {why}"))
-                    .hint("bind `calibration` to the training data and `preprocess` to the contract of data-stats"));
-            }
-        };
-        let bytes = fs::read(contract_path).or_user(format_args!("cannot read {}", contract_path.display()))?;
+    fn open(
+        context: &Context,
+        params: &Params,
+        model: &ModelProto,
+        interface: &Classifier,
+    ) -> Result<Option<Self>> {
+        let (data, contract_path) =
+            match (context.optional_input("calibration"), context.optional_input("preprocess")) {
+                (Some(data), Some(contract)) => (data, contract),
+                (None, None) if params.precision == Precision::Fp16 => return Ok(None),
+                (given, _) => {
+                    let missing = if given.is_some() { "preprocess" } else { "calibration" };
+                    let why = match params.precision {
+                        Precision::Int8 => "INT8 is calibrated on images as the network sees them",
+                        Precision::Fp16 => "accuracy is compared on images as the network sees them",
+                    };
+                    return Err(StageFault::user(format!("nothing is bound to `{missing}`: {why}")).hint(
+                    "bind `calibration` to the training data and `preprocess` to the contract of data-stats",
+                ));
+                }
+            };
+        let bytes =
+            fs::read(contract_path).or_user(format_args!("cannot read {}", contract_path.display()))?;
         let contract = Preprocess::parse(&bytes).map_err(|error| error.named(contract_path.display()))?;
         if let Some(carried) = metadata(model, CONTRACT_KEY) {
-            let carried = Preprocess::parse(carried.as_bytes()).map_err(|error| error.named("the contract in the model's metadata"))?;
+            let carried = Preprocess::parse(carried.as_bytes())
+                .map_err(|error| error.named("the contract in the model's metadata"))?;
             if carried != contract {
-                return Err(StageFault::user(format!("the model was made under another preprocessing contract than {}", contract_path.display()))
-                    .hint("bind `preprocess` to the contract that train and onnx took"));
+                return Err(StageFault::user(format!(
+                    "the model was made under another preprocessing contract than {}",
+                    contract_path.display()
+                ))
+                .hint("bind `preprocess` to the contract that train and onnx took"));
             }
         }
         let [_, channels, height, width] = interface.dims;
@@ -165,7 +195,10 @@ impl Data {
         }
         if interface.classes.is_some_and(|classes| classes != contract.classes.len()) {
             let classes = interface.classes.unwrap_or_default();
-            return Err(StageFault::user(format!("the model has {classes} classes, the contract names {}", contract.classes.len())));
+            return Err(StageFault::user(format!(
+                "the model has {classes} classes, the contract names {}",
+                contract.classes.len()
+            )));
         }
         let dataset = Dataset::open(data)?;
         dataset.check_classes(&contract)?;
@@ -185,10 +218,14 @@ fn quantize(
     threads: usize,
 ) -> Result<Made> {
     if params.precision == Precision::Fp16 {
-        let graph = prepared.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
+        let graph =
+            prepared.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
         let halved = fp16::halve(prepared, &exclude::excluded(graph, &params.exclude)?)?;
         if halved.saturated > 0 {
-            context.warn(format!("{} weights are larger than the largest half float and became it", halved.saturated));
+            context.warn(format!(
+                "{} weights are larger than the largest half float and became it",
+                halved.saturated
+            ));
         }
         return Ok((halved.model.clone(), Inside::Fp16(Box::new(halved)), None));
     }
@@ -200,16 +237,27 @@ fn quantize(
     }
     let indices = stratified(&data.dataset, &splits.train, params.samples, context.seed());
     if indices.len() < params.samples {
-        context.warn(format!("calibrating on {} images, all of the training split; `samples` asks for {}", indices.len(), params.samples));
+        context.warn(format!(
+            "calibrating on {} images, all of the training split; `samples` asks for {}",
+            indices.len(),
+            params.samples
+        ));
     }
-    let images = Images::load(context, &data.dataset, &data.contract, &indices, fixed_batch(interface), "reading calibration images")?;
+    let images = Images::load(
+        context,
+        &data.dataset,
+        &data.contract,
+        &indices,
+        fixed_batch(interface),
+        "reading calibration images",
+    )?;
     let mut hash = Sha256::new();
     images.ids().iter().for_each(|id| hash.update(format!("{id}\n")));
     let digest = hex::encode(hash.finalize());
-    let total = images.len() as u64;
+    let total = images.count() as u64;
     let work = Work { model: prepared, path, images: &images, params, threads };
     let int8: Int8 = work.quantize(&mut |done, what| context.progress(done, total, "images", what))?;
-    Ok((int8.model.clone(), Inside::Int8(Box::new(int8)), Some((images.len(), digest))))
+    Ok((int8.model.clone(), Inside::Int8(Box::new(int8)), Some((images.count(), digest))))
 }
 
 fn fixed_batch(interface: &Classifier) -> Option<usize> {
@@ -217,8 +265,17 @@ fn fixed_batch(interface: &Classifier) -> Option<usize> {
 }
 
 /// Names what was done in the metadata.
-fn finish(model: &mut ModelProto, params: &Params, data: Option<&Data>, calibration: Option<&(usize, String)>) -> Result<()> {
-    set_metadata(model, "stagewright.precision", if params.precision == Precision::Int8 { "int8" } else { "fp16" });
+fn finish(
+    model: &mut ModelProto,
+    params: &Params,
+    data: Option<&Data>,
+    calibration: Option<&(usize, String)>,
+) -> Result<()> {
+    set_metadata(
+        model,
+        "stagewright.precision",
+        if params.precision == Precision::Int8 { "int8" } else { "fp16" },
+    );
     if let Some(data) = data {
         set_metadata(model, CONTRACT_KEY, &data.contract_text);
     }
@@ -244,18 +301,31 @@ fn evaluate_both(
     threads: usize,
 ) -> Result<Option<(evaluate::Evaluation, &'static str)>> {
     let splits = data.dataset.splits(&data.contract.splits);
-    let (split, from) = if splits.validation.is_empty() { ("training", splits.train) } else { ("validation", splits.validation) };
+    let (split, from) = if splits.validation.is_empty() {
+        ("training", splits.train)
+    } else {
+        ("validation", splits.validation)
+    };
     if from.is_empty() {
         return Ok(None);
     }
     let count = if params.evaluate_samples == 0 { from.len() } else { params.evaluate_samples };
     let indices = stratified(&data.dataset, &from, count, context.seed());
-    let images = Images::load(context, &data.dataset, &data.contract, &indices, fixed_batch(interface), "reading validation images")?;
-    let total = images.len() as u64;
+    let images = Images::load(
+        context,
+        &data.dataset,
+        &data.contract,
+        &indices,
+        fixed_batch(interface),
+        "reading validation images",
+    )?;
+    let total = images.count() as u64;
     let options = SessionOptions { threads, ..SessionOptions::default() };
     let mut run = |path: &Path, what: &str| -> Result<Vec<f32>> {
         let mut session = Session::open(path, &options)?;
-        evaluate::logits(&mut session, &images, params.batch_size, what, &mut |done, what| context.progress(done, total, "images", what))
+        evaluate::logits(&mut session, &images, params.batch_size, what, &mut |done, what| {
+            context.progress(done, total, "images", what)
+        })
     };
     let reference = run(files[0], "running the f32 model")?;
     let found = run(files[1], "running the quantized model")?;

@@ -133,7 +133,8 @@ impl Planner<'_> {
     }
 
     fn cpu(&mut self, index: usize, node: &NodeProto) -> Result<(), String> {
-        let inputs: Vec<&str> = (0..node.input.len()).filter_map(|position| node.input_at(position)).collect();
+        let inputs: Vec<&str> =
+            (0..node.input.len()).filter_map(|position| node.input_at(position)).collect();
         let output = node.output_at(0).unwrap_or_default();
         match node.op_type() {
             "Conv" | "Gemm" | "MatMul" => {
@@ -183,7 +184,11 @@ impl Planner<'_> {
     /// of its output.
     fn replaces(&self, node: &NodeProto, input: &str, output: &str) -> bool {
         let makes_values = self.view.producers.get(input).is_some_and(|producer| {
-            self.integer.contains(producer) && matches!(self.view.graph.node[*producer].op_type(), "Conv" | "Gemm" | "MatMul" | "Add" | "Mul")
+            self.integer.contains(producer)
+                && matches!(
+                    self.view.graph.node[*producer].op_type(),
+                    "Conv" | "Gemm" | "MatMul" | "Add" | "Mul"
+                )
         });
         let from_zero = node.op_type() == "Relu"
             || node
@@ -212,7 +217,8 @@ impl Planner<'_> {
                     return Err("one of its inputs is a constant".to_owned());
                 }
                 let fuses = |value: &str| {
-                    self.view.is_private(value) && self.view.producer(value).is_some_and(|producer| producer.op_type() == "Conv")
+                    self.view.is_private(value)
+                        && self.view.producer(value).is_some_and(|producer| producer.op_type() == "Conv")
                 };
                 let residual = match inputs.as_slice() {
                     [one, other] if !fuses(one) && fuses(other) => *one,
@@ -221,7 +227,8 @@ impl Planner<'_> {
                 };
                 self.mark(residual);
             }
-            "Relu" | "Clip" | "MaxPool" | "Flatten" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze" | "Concat" => {
+            "Relu" | "Clip" | "MaxPool" | "Flatten" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze"
+            | "Concat" => {
                 return Err("TensorRT chooses by its neighbours".to_owned());
             }
             _ => return Err("it has no 8-bit form".to_owned()),
@@ -231,7 +238,8 @@ impl Planner<'_> {
 
     fn layer(&mut self, index: usize, node: &NodeProto, target: Target) -> Result<(), String> {
         let weight = node.input_at(1).unwrap_or_default();
-        let Some(tensor) = self.view.constants.get(weight).filter(|_| self.view.is_f32_constant(weight)) else {
+        let Some(tensor) = self.view.constants.get(weight).filter(|_| self.view.is_f32_constant(weight))
+        else {
             return Err("its weights are not constant".to_owned());
         };
         if node.input_at(0).is_none_or(|input| self.view.constants.contains_key(input)) {
@@ -248,7 +256,9 @@ impl Planner<'_> {
         if node.op_type() == "Gemm" && node.int("transA").unwrap_or(0) == 1 {
             return Err("its input is transposed".to_owned());
         }
-        if node.op_type() == "Gemm" && (node.float("alpha").unwrap_or(1.0), node.float("beta").unwrap_or(1.0)) != (1.0, 1.0) {
+        if node.op_type() == "Gemm"
+            && (node.float("alpha").unwrap_or(1.0), node.float("beta").unwrap_or(1.0)) != (1.0, 1.0)
+        {
             return Err("its factors are not 1".to_owned());
         }
         let bias = match node.input_at(2) {
@@ -257,7 +267,9 @@ impl Planner<'_> {
                 let values = self.view.constants.get(bias).filter(|_| self.view.is_f32_constant(bias));
                 let fits = values.is_some_and(|values| values.dims == [tensor.dims[axis]]);
                 match target {
-                    Target::Cpu if !fits => return Err("its bias is not a constant with one value for each output".to_owned()),
+                    Target::Cpu if !fits => {
+                        return Err("its bias is not a constant with one value for each output".to_owned());
+                    }
                     Target::Cpu => Some(bias.to_owned()),
                     // TensorRT adds biases in f32.
                     Target::Tensorrt => None,

@@ -16,9 +16,30 @@ const OPSET: i64 = 13;
 
 /// Operators whose meaning did not change between the operator sets 11 and 13, so that raising the number is enough.
 const SAME_SINCE_11: &[&str] = &[
-    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "Div", "Flatten", "Gemm",
-    "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Relu", "Reshape",
-    "Sigmoid", "Sub", "Tanh", "Transpose",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Div",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "Identity",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Sigmoid",
+    "Sub",
+    "Tanh",
+    "Transpose",
 ];
 
 /// A model ready to be quantized. `scratch` is a folder for files in between.
@@ -46,35 +67,59 @@ fn nodes(model: &ModelProto) -> &[NodeProto] {
 
 fn refuse_quantized(model: &ModelProto) -> Result<()> {
     let integer = |node: &&NodeProto| {
-        matches!(node.op_type(), "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeLinear")
+        matches!(
+            node.op_type(),
+            "QuantizeLinear"
+                | "DequantizeLinear"
+                | "QLinearConv"
+                | "QLinearMatMul"
+                | "ConvInteger"
+                | "MatMulInteger"
+                | "DynamicQuantizeLinear"
+        )
     };
     match nodes(model).iter().find(integer) {
         None => Ok(()),
-        Some(node) => Err(StageFault::user(format!("the model is quantized already: it holds {}", node.label()))
-            .hint("bind `model` to the f32 model")),
+        Some(node) => {
+            Err(StageFault::user(format!("the model is quantized already: it holds {}", node.label()))
+                .hint("bind `model` to the f32 model"))
+        }
     }
 }
 
 /// A graph inside a node reads values around it by name, where no edge shows it.
 fn refuse_control_flow(model: &ModelProto) -> Result<()> {
-    let holds_graph = |node: &&NodeProto| node.attribute.iter().any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty());
+    let holds_graph = |node: &&NodeProto| {
+        node.attribute.iter().any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
+    };
     match nodes(model).iter().find(holds_graph) {
         None => Ok(()),
-        Some(node) => Err(StageFault::user(format!("the model has control flow ({}), which is not quantized", node.label()))
-            .hint("export the model with fixed control flow, in evaluation mode")),
+        Some(node) => Err(StageFault::user(format!(
+            "the model has control flow ({}), which is not quantized",
+            node.label()
+        ))
+        .hint("export the model with fixed control flow, in evaluation mode")),
     }
 }
 
 fn raise_opset(model: &mut ModelProto) -> Result<()> {
-    let version = model.opset_import.iter().find(|import| matches!(import.domain(), "" | "ai.onnx")).map_or(0, |import| import.version());
+    let version = model
+        .opset_import
+        .iter()
+        .find(|import| matches!(import.domain(), "" | "ai.onnx"))
+        .map_or(0, |import| import.version());
     if version >= OPSET {
         return Ok(());
     }
     let hint = format!("export it again with `opset_version={OPSET}` or newer");
     if version < 11 {
-        return Err(StageFault::user(format!("the model is written in operator set {version}; 8-bit weights need {OPSET}")).hint(hint));
+        return Err(StageFault::user(format!(
+            "the model is written in operator set {version}; 8-bit weights need {OPSET}"
+        ))
+        .hint(hint));
     }
-    let changed = nodes(model).iter().find(|node| node.is_standard() && !SAME_SINCE_11.contains(&node.op_type()));
+    let changed =
+        nodes(model).iter().find(|node| node.is_standard() && !SAME_SINCE_11.contains(&node.op_type()));
     if let Some(node) = changed {
         let message = format!(
             "the model is written in operator set {version}, 8-bit weights need {OPSET}, and {} may mean something else there",
@@ -94,8 +139,11 @@ fn raise_opset(model: &mut ModelProto) -> Result<()> {
 /// has an 8-bit kernel.
 fn spatial_means(graph: &mut GraphProto) {
     let Ok(types) = infer(graph) else { return };
-    let constants: BTreeMap<String, Vec<i64>> =
-        graph.initializer.iter().filter_map(|tensor| Some((tensor.name().to_owned(), tensor.to_i64().ok()?))).collect();
+    let constants: BTreeMap<String, Vec<i64>> = graph
+        .initializer
+        .iter()
+        .filter_map(|tensor| Some((tensor.name().to_owned(), tensor.to_i64().ok()?)))
+        .collect();
     let mut rewritten = Vec::with_capacity(graph.node.len());
     for mean in std::mem::take(&mut graph.node) {
         let axes = mean
@@ -103,7 +151,11 @@ fn spatial_means(graph: &mut GraphProto) {
             .map(<[i64]>::to_vec)
             .or_else(|| mean.input_at(1).and_then(|axes| constants.get(axes)).cloned())
             .map(|axes| axes.iter().map(|axis| axis.rem_euclid(4)).collect::<Vec<i64>>());
-        let rank = mean.input_at(0).and_then(|input| types.get(input)).and_then(|value| value.dims.as_ref()).map(Vec::len);
+        let rank = mean
+            .input_at(0)
+            .and_then(|input| types.get(input))
+            .and_then(|value| value.dims.as_ref())
+            .map(Vec::len);
         let spatial = mean.op_type() == "ReduceMean"
             && mean.is_standard()
             && rank == Some(4)
@@ -119,7 +171,13 @@ fn spatial_means(graph: &mut GraphProto) {
         } else {
             let pooled = format!("{output}/pooled");
             rewritten.push(node("GlobalAveragePool", mean.name(), &[input], &[&pooled], vec![]));
-            rewritten.push(node("Flatten", &format!("{}/flatten", mean.name()), &[&pooled], &[output], vec![int("axis", 1)]));
+            rewritten.push(node(
+                "Flatten",
+                &format!("{}/flatten", mean.name()),
+                &[&pooled],
+                &[output],
+                vec![int("axis", 1)],
+            ));
         }
     }
     graph.node = rewritten;
@@ -127,7 +185,9 @@ fn spatial_means(graph: &mut GraphProto) {
 
 /// A `Gemm` with factors other than 1 gets them into its constants: the 8-bit kernel has none.
 fn plain_products(graph: &mut GraphProto) -> Result<()> {
-    let readers = |graph: &GraphProto, name: &str| graph.node.iter().flat_map(|node| &node.input).filter(|input| *input == name).count();
+    let readers = |graph: &GraphProto, name: &str| {
+        graph.node.iter().flat_map(|node| &node.input).filter(|input| *input == name).count()
+    };
     for index in 0..graph.node.len() {
         let gemm = &graph.node[index];
         if gemm.op_type() != "Gemm" || !gemm.is_standard() {

@@ -29,8 +29,14 @@ pub struct Quantized {
 ///
 /// # Errors
 /// A range is missing, or a weight can't be read.
-pub fn apply(model: &ModelProto, plan: &Plan, ranges: &BTreeMap<String, Range>, params: &Params) -> Result<Quantized> {
-    let graph = model.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
+pub fn apply(
+    model: &ModelProto,
+    plan: &Plan,
+    ranges: &BTreeMap<String, Range>,
+    params: &Params,
+) -> Result<Quantized> {
+    let graph =
+        model.graph.as_ref().ok_or_else(|| StageFault::internal("the prepared model has no graph"))?;
     let grid = match params.target {
         Target::Cpu => Grid::Unsigned,
         Target::Tensorrt => Grid::Symmetric,
@@ -38,7 +44,9 @@ pub fn apply(model: &ModelProto, plan: &Plan, ranges: &BTreeMap<String, Range>, 
     let mut quantizers = BTreeMap::new();
     for (name, source) in &plan.activations {
         if *source == Source::Own {
-            let range = ranges.get(name).ok_or_else(|| StageFault::internal(format!("no range was measured for `{name}`")))?;
+            let range = ranges
+                .get(name)
+                .ok_or_else(|| StageFault::internal(format!("no range was measured for `{name}`")))?;
             quantizers.insert(name.clone(), Quantizer::of(*range, grid));
         }
     }
@@ -119,7 +127,11 @@ impl Writer<'_> {
     }
 
     fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let tensor = self.view.constants.get(name).ok_or_else(|| StageFault::internal(format!("`{name}` is no constant")))?;
+        let tensor = self
+            .view
+            .constants
+            .get(name)
+            .ok_or_else(|| StageFault::internal(format!("`{name}` is no constant")))?;
         Ok(tensor.to_f32()?)
     }
 
@@ -142,7 +154,13 @@ impl Writer<'_> {
             return vec![Quantizer::of_weights(values).scale];
         }
         let (channels, inner) = along(&self.shape(name), axis);
-        let of = |channel: usize| values.iter().enumerate().filter(move |(index, _)| index / inner % channels == channel).map(|(_, value)| value);
+        let of = |channel: usize| {
+            values
+                .iter()
+                .enumerate()
+                .filter(move |(index, _)| index / inner % channels == channel)
+                .map(|(_, value)| value)
+        };
         // Rows of the first dimension are contiguous: no need to look at the others' values.
         if axis == 0 {
             return values.chunks(inner.max(1)).map(|row| Quantizer::of_weights(row).scale).collect();
@@ -179,7 +197,13 @@ impl Writer<'_> {
         self.constants.push(TensorProto::of_i8(&quantized, &shape, &integers));
         self.constants.push(TensorProto::of_f32(&scale, &dims, scales));
         self.constants.push(TensorProto::of_i8(&zero, &dims, &vec![0; scales.len()]));
-        self.head.push(node("DequantizeLinear", &dequantized, &[&quantized, &scale, &zero], &[&dequantized], attributes));
+        self.head.push(node(
+            "DequantizeLinear",
+            &dequantized,
+            &[&quantized, &scale, &zero],
+            &[&dequantized],
+            attributes,
+        ));
         self.weights.insert(name.to_owned(), (dequantized.clone(), scales.to_vec()));
         Ok(dequantized)
     }
@@ -189,7 +213,11 @@ impl Writer<'_> {
         let input = self.input_scale(node_index);
         let values = self.values(name)?;
         let at = |channel: usize| if scales.len() == 1 { scales[0] } else { scales[channel] };
-        let integers: Vec<i32> = values.iter().enumerate().map(|(channel, &value)| scale::bias(value, input, at(channel))).collect();
+        let integers: Vec<i32> = values
+            .iter()
+            .enumerate()
+            .map(|(channel, &value)| scale::bias(value, input, at(channel)))
+            .collect();
         let products: Vec<f32> = scales.iter().map(|&weight| input * weight).collect();
         let (dims, attributes) = if scales.len() == 1 && !self.params.per_channel {
             (vec![], vec![])
@@ -200,12 +228,19 @@ impl Writer<'_> {
         self.constants.push(TensorProto::of_i32(&quantized, &[values.len()], &integers));
         self.constants.push(TensorProto::of_f32(&scale, &dims, &products));
         self.constants.push(TensorProto::of_i32(&zero, &dims, &vec![0; products.len()]));
-        self.head.push(node("DequantizeLinear", &dequantized, &[&quantized, &scale, &zero], &[&dequantized], attributes));
+        self.head.push(node(
+            "DequantizeLinear",
+            &dequantized,
+            &[&quantized, &scale, &zero],
+            &[&dequantized],
+            attributes,
+        ));
         Ok(dequantized)
     }
 
     fn four_names(&mut self, name: &str) -> [String; 4] {
-        ["quantized", "scale", "zero_point", "dequantized"].map(|suffix| self.fresh(&format!("{name}_{suffix}")))
+        ["quantized", "scale", "zero_point", "dequantized"]
+            .map(|suffix| self.fresh(&format!("{name}_{suffix}")))
     }
 
     fn fresh(&mut self, wanted: &str) -> String {
@@ -278,12 +313,23 @@ impl Writer<'_> {
             nodes.extend(after);
         }
         let used: BTreeSet<&String> = nodes.iter().flat_map(|node| &node.input).collect();
-        let kept = original.initializer.iter().filter(|tensor| used.contains(&tensor.name().to_owned()) || is_output(tensor.name())).cloned();
+        let kept = original
+            .initializer
+            .iter()
+            .filter(|tensor| used.contains(&tensor.name().to_owned()) || is_output(tensor.name()))
+            .cloned();
         let initializer = kept.chain(std::mem::take(&mut self.constants)).collect();
         // Before IR version 4 constants are among the inputs as well: those that are gone must go there too.
         let constant = |name: &str| self.view.constants.contains_key(name);
         let input = original.input.iter().filter(|input| !constant(input.name())).cloned().collect();
-        GraphProto { node: nodes, initializer, input, value_info: Vec::new(), quantization_annotation: Vec::new(), ..original.clone() }
+        GraphProto {
+            node: nodes,
+            initializer,
+            input,
+            value_info: Vec::new(),
+            quantization_annotation: Vec::new(),
+            ..original.clone()
+        }
     }
 
     /// Names of an activation's scale and zero point, made when first asked for.

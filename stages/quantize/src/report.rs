@@ -65,8 +65,13 @@ impl Summary<'_> {
         ];
         if let Inside::Int8(int8) = &self.inside {
             numbers.push(("layers.quantized", int8.plan.layers.len() as f64, None));
-            numbers.extend(int8.activations.first().map(|worst| ("sqnr.activations-worst", worst.noise.sqnr(), Some("dB"))));
-            numbers.extend(int8.weights.first().map(|worst| ("sqnr.weights-worst", worst.1.sqnr(), Some("dB"))));
+            numbers.extend(
+                int8.activations
+                    .first()
+                    .map(|worst| ("sqnr.activations-worst", worst.noise.sqnr(), Some("dB"))),
+            );
+            numbers
+                .extend(int8.weights.first().map(|worst| ("sqnr.weights-worst", worst.1.sqnr(), Some("dB"))));
         }
         if let Some((count, _)) = &self.calibration {
             numbers.push(("calibration.samples", *count as f64, None));
@@ -104,7 +109,11 @@ impl Summary<'_> {
                 );
                 context.gate("accuracy-drop", status, reason);
             }
-            None => context.gate("accuracy-drop", GateStatus::NotApplicable, "no labelled images were bound to `calibration`"),
+            None => context.gate(
+                "accuracy-drop",
+                GateStatus::NotApplicable,
+                "no labelled images were bound to `calibration`",
+            ),
         }
     }
 
@@ -131,19 +140,35 @@ impl Summary<'_> {
             metrics.insert("target".to_owned(), json!(self.params.target));
             metrics.insert("method".to_owned(), json!(self.params.method));
             metrics.insert("activations".to_owned(), int8.activations.iter().map(activation).collect());
-            metrics.insert("weights".to_owned(), int8.weights.iter().map(|(name, noise)| json!({ "name": name, "sqnr": finite(noise.sqnr()) })).collect());
-            metrics.insert("sensitivity".to_owned(), int8.sensitivity.iter().map(|(node, sqnr)| json!({ "node": node, "sqnr": finite(*sqnr) })).collect());
+            metrics.insert(
+                "weights".to_owned(),
+                int8.weights
+                    .iter()
+                    .map(|(name, noise)| json!({ "name": name, "sqnr": finite(noise.sqnr()) }))
+                    .collect(),
+            );
+            metrics.insert(
+                "sensitivity".to_owned(),
+                int8.sensitivity
+                    .iter()
+                    .map(|(node, sqnr)| json!({ "node": node, "sqnr": finite(*sqnr) }))
+                    .collect(),
+            );
         }
         if let Some((_, digest)) = &self.calibration {
             metrics.insert("calibration.ids-sha256".to_owned(), json!(digest));
         }
-        metrics.insert("float".to_owned(), self.float().iter().map(|(node, reason)| json!({ "node": node, "reason": reason })).collect());
+        metrics.insert(
+            "float".to_owned(),
+            self.float().iter().map(|(node, reason)| json!({ "node": node, "reason": reason })).collect(),
+        );
         Value::Object(metrics)
     }
 
     /// The report. Writing to a String does not fail, so results of `write!` are not looked at.
     pub fn markdown(&self) -> String {
-        let mut text = format!("# Quantization to {}\n\n| | |\n| --- | --- |\n", self.precision().to_uppercase());
+        let mut text =
+            format!("# Quantization to {}\n\n| | |\n| --- | --- |\n", self.precision().to_uppercase());
         if let Inside::Int8(_) = &self.inside {
             let Params { target, method, percentile, per_channel, .. } = self.params;
             let name = |value: Value| value.as_str().unwrap_or_default().to_owned();
@@ -151,13 +176,27 @@ impl Summary<'_> {
                 "percentile" => format!("percentile {percentile}"),
                 other => other.to_owned(),
             };
-            let scales = if *per_channel { "one scale for each output channel" } else { "one scale for each weight" };
-            let _ = writeln!(text, "| target | {} |\n| ranges | {method} |\n| weights | {scales} |", name(json!(target)));
+            let scales =
+                if *per_channel { "one scale for each output channel" } else { "one scale for each weight" };
+            let _ = writeln!(
+                text,
+                "| target | {} |\n| ranges | {method} |\n| weights | {scales} |",
+                name(json!(target))
+            );
         }
         if let Some((count, digest)) = &self.calibration {
-            let _ = writeln!(text, "| calibration | {count} images of the training split, ids SHA-256 `{digest}` |");
+            let _ = writeln!(
+                text,
+                "| calibration | {count} images of the training split, ids SHA-256 `{digest}` |"
+            );
         }
-        let _ = writeln!(text, "| size | {:.2} MB, {:.2}× smaller than {:.2} MB |", self.bytes as f64 / 1e6, self.bytes_before as f64 / self.bytes.max(1) as f64, self.bytes_before as f64 / 1e6);
+        let _ = writeln!(
+            text,
+            "| size | {:.2} MB, {:.2}× smaller than {:.2} MB |",
+            self.bytes as f64 / 1e6,
+            self.bytes_before as f64 / self.bytes.max(1) as f64,
+            self.bytes_before as f64 / 1e6
+        );
         let _ = writeln!(text, "| ONNX Runtime | {} |", self.runtime);
         self.accuracy(&mut text);
         match &self.inside {
@@ -209,7 +248,8 @@ fn finite(value: f64) -> Value {
 }
 
 fn tensors(int8: &Int8, text: &mut String) {
-    let more = |count: usize| if count > ROWS { format!(", the {ROWS} worst of {count}") } else { String::new() };
+    let more =
+        |count: usize| if count > ROWS { format!(", the {ROWS} worst of {count}") } else { String::new() };
     let _ = write!(
         text,
         "\n## Activations{}\n\nSignal to noise if the value alone were rounded.\n\n| value | range | scale | zero point | SQNR dB |\n| --- | --- | ---: | ---: | ---: |\n",
@@ -217,14 +257,28 @@ fn tensors(int8: &Int8, text: &mut String) {
     );
     for activation in int8.activations.iter().take(ROWS) {
         let (range, quantizer) = (activation.range, activation.quantizer);
-        let _ = writeln!(text, "| `{}` | {:.4} … {:.4} | {:.6} | {} | {:.1} |", activation.name, range.min, range.max, quantizer.scale, quantizer.zero, activation.noise.sqnr());
+        let _ = writeln!(
+            text,
+            "| `{}` | {:.4} … {:.4} | {:.6} | {} | {:.1} |",
+            activation.name,
+            range.min,
+            range.max,
+            quantizer.scale,
+            quantizer.zero,
+            activation.noise.sqnr()
+        );
     }
-    let _ = write!(text, "\n## Weights{}\n\n| weight | SQNR dB |\n| --- | ---: |\n", more(int8.weights.len()));
+    let _ =
+        write!(text, "\n## Weights{}\n\n| weight | SQNR dB |\n| --- | ---: |\n", more(int8.weights.len()));
     for (name, noise) in int8.weights.iter().take(ROWS) {
         let _ = writeln!(text, "| `{name}` | {:.1} |", noise.sqnr());
     }
     if !int8.sensitivity.is_empty() {
-        let _ = write!(text, "\n## Sensitivity{}\n\nSignal to noise of the logits if nothing but this operator is quantized.\n\n| operator | dB |\n| --- | ---: |\n", more(int8.sensitivity.len()));
+        let _ = write!(
+            text,
+            "\n## Sensitivity{}\n\nSignal to noise of the logits if nothing but this operator is quantized.\n\n| operator | dB |\n| --- | ---: |\n",
+            more(int8.sensitivity.len())
+        );
         for (node, sqnr) in int8.sensitivity.iter().take(ROWS) {
             let _ = writeln!(text, "| `{node}` | {sqnr:.1} |");
         }

@@ -109,7 +109,11 @@ pub fn bias(value: f32, input: f32, weight: f32) -> i32 {
 pub fn room_for_bias(weight: f32, input: f32, bias: f32) -> f32 {
     let smallest = 1.0001 * 2.0 * f64::from(bias.abs()) / (f64::from(i32::MAX) - f64::from(i32::MIN + 1));
     let product = f64::from(input) * f64::from(weight);
-    if product > 0.0 && product < smallest { (f64::from(weight) * (smallest / product)) as f32 } else { weight }
+    if product > 0.0 && product < smallest {
+        (f64::from(weight) * (smallest / product)) as f32
+    } else {
+        weight
+    }
 }
 
 /// Power of a signal and of what quantization adds to it.

@@ -11,8 +11,11 @@ use stagewright_stage_quantize::{
 #[test]
 fn scale_and_zero_point_are_onnxruntimes() {
     for row in common::reference()["scales"].as_array().unwrap() {
-        let range = Range { min: row["min"].as_f64().unwrap() as f32, max: row["max"].as_f64().unwrap() as f32 };
-        for (name, grid) in [("unsigned", Grid::Unsigned), ("signed", Grid::Signed), ("symmetric", Grid::Symmetric)] {
+        let range =
+            Range { min: row["min"].as_f64().unwrap() as f32, max: row["max"].as_f64().unwrap() as f32 };
+        for (name, grid) in
+            [("unsigned", Grid::Unsigned), ("signed", Grid::Signed), ("symmetric", Grid::Symmetric)]
+        {
             let quantizer = Quantizer::of(range, grid);
             let expected = (row[name][0].as_f64().unwrap() as f32, row[name][1].as_i64().unwrap() as i32);
             assert_eq!((quantizer.scale, quantizer.zero), expected, "{name} of {range:?}");
@@ -76,9 +79,8 @@ fn data() -> Vec<(&'static str, Vec<f32>)> {
 }
 
 fn histogram(values: &[f32], batches: usize) -> Histogram {
-    let range = values.iter().fold(Range { min: f32::INFINITY, max: f32::NEG_INFINITY }, |range, &value| Range {
-        min: range.min.min(value),
-        max: range.max.max(value),
+    let range = values.iter().fold(Range { min: f32::INFINITY, max: f32::NEG_INFINITY }, |range, &value| {
+        Range { min: range.min.min(value), max: range.max.max(value) }
     });
     let mut histogram = Histogram::new(range);
     values.chunks(values.len().div_ceil(batches)).for_each(|batch| histogram.add(batch));

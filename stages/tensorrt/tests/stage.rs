@@ -381,7 +381,7 @@ fn the_manifest_documents_every_param() {
     let manifest = OnMachine::manifest();
     assert!(manifest.probes && manifest.resources.gpus == 1);
     let properties = manifest.params["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 14);
+    assert_eq!(properties.len(), 15);
     for (name, schema) in properties {
         assert!(
             schema["description"].as_str().is_some_and(|text| !text.is_empty()),

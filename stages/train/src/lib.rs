@@ -26,7 +26,7 @@ use stagewright_sdk::{
 use stagewright_torch::{
     Device, Evaluation, Network, Options, Precision, TorchError, Trainer,
     device::{self, CudaAllocator},
-    set_threads,
+    keep_freed_memory, set_threads,
 };
 
 use crate::{
@@ -93,6 +93,7 @@ impl Stage for Train {
 
     fn run(context: &mut Context, params: Params) -> Result<()> {
         check(&params)?;
+        keep_freed_memory();
         let device = pick_device(context, &params)?;
         let threads = context.limits().threads.max(1) as usize;
         set_threads(threads);

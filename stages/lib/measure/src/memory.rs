@@ -1,25 +1,26 @@
-//! Peak memory of a model, measured in a process that does nothing else.
-//!
-//! A stage that measures memory starts its own program again with [`ARGUMENT`]; [`answer`] recognizes that and does the
-//! work. What the other process needs, it gets as arguments and answers as one line of JSON.
+//! Memory of a model, measured in a process of its own.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
-    sync::OnceLock,
+    path::Path,
+    process::ExitCode,
 };
 
 use serde::{Deserialize, Serialize};
 use stagewright_onnx::{Session, SessionOptions};
 use stagewright_sdk::{FaultExt, Result, StageFault};
 
-/// First argument of a program that is started to measure memory.
-pub const ARGUMENT: &str = "--measure-memory";
+use crate::child;
 
-/// Program to start instead of the running one; tests set it, because theirs is the test runner.
-pub static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+/// First argument of a program that is started to measure the peak.
+const PEAK: &str = "--measure-peak-memory";
+
+/// First argument of a program that is started to measure growth.
+const GROWTH: &str = "--measure-memory-growth";
+
+/// Points taken of each loop of [`Growth`].
+const POINTS: usize = 100;
 
 /// Memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,17 @@ impl Memory {
     }
 }
 
-/// What to run in the other process.
+/// Resident bytes over a loop's count, for two loops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Growth {
+    /// (inferences done, resident bytes).
+    pub inferences: Vec<(f64, f64)>,
+    /// (sessions opened and closed, resident bytes).
+    pub sessions: Vec<(f64, f64)>,
+}
+
+/// A model and how it is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
     /// The ONNX file.
@@ -49,69 +60,95 @@ pub struct Load<'a> {
     pub size: [usize; 2],
     /// Threads.
     pub threads: usize,
-    /// Runs.
-    pub runs: usize,
 }
 
-/// Loads and runs a model in a process of its own and gives that process's memory.
+impl Load<'_> {
+    fn ask<T: serde::de::DeserializeOwned>(&self, argument: &str, more: &[usize]) -> Result<T> {
+        let mut numbers = vec![self.batch, self.size[0], self.size[1], self.threads];
+        numbers.extend(more);
+        let texts: Vec<OsString> = numbers.iter().map(|number| number.to_string().into()).collect();
+        let arguments: Vec<&OsStr> =
+            std::iter::once(self.model.as_os_str()).chain(texts.iter().map(OsString::as_os_str)).collect();
+        child::ask(argument, &arguments)
+    }
+
+    fn open(&self) -> Result<(Session, Vec<f32>)> {
+        let options = SessionOptions { threads: self.threads, size: Some(self.size), ..SessionOptions::default() };
+        let session = Session::open(self.model, &options)?;
+        Ok((session, vec![0.5; self.batch * 3 * self.size[0] * self.size[1]]))
+    }
+}
+
+/// Loads a model in a process of its own, runs it `runs` times, and gives that process's memory.
 ///
 /// # Errors
 /// The process can't be started or fails; its own words are in the error.
-pub fn measure(load: &Load<'_>) -> Result<Memory> {
-    let program = match PROGRAM.get() {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().or_environment("cannot find the running program")?,
-    };
-    let numbers = [load.batch, load.size[0], load.size[1], load.threads, load.runs];
-    let done = Command::new(&program)
-        .arg(ARGUMENT)
-        .arg(load.model)
-        .args(numbers.map(|number| number.to_string()))
-        .stdin(Stdio::null())
-        .output()
-        .or_environment(format_args!("cannot start {}", program.display()))?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    if !done.status.success() {
-        let message = format!("the process that measures memory ended with {}: {last}", done.status);
-        return Err(StageFault::environment(message));
-    }
-    serde_json::from_slice(&done.stdout).or_internal("the process that measures memory gave no measurement")
+pub fn peak(load: &Load<'_>, runs: usize) -> Result<Memory> {
+    load.ask(PEAK, &[runs])
 }
 
-/// Does the work if the program was started to measure memory; call it first in `main`.
+/// Runs a model `inferences` times and opens and closes it `sessions` times in a process of its own, watching that process's
+/// resident memory after a warm-up of a tenth of each.
+///
+/// # Errors
+/// As [`peak`].
+pub fn growth(load: &Load<'_>, inferences: usize, sessions: usize) -> Result<Growth> {
+    load.ask(GROWTH, &[inferences, sessions])
+}
+
+/// Does the work if the program was started for a measurement; call it first in `main`.
 pub fn answer() -> Option<ExitCode> {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if arguments.first().is_none_or(|first| first != ARGUMENT) {
-        return None;
-    }
-    Some(match run(&arguments[1..]) {
-        Ok(memory) => {
-            println!("{}", serde_json::to_string(&memory).unwrap_or_default());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    })
+    child::answer(PEAK, answer_peak).or_else(|| child::answer(GROWTH, answer_growth))
 }
 
-fn run(arguments: &[OsString]) -> Result<Memory> {
-    let wrong = || StageFault::internal(format!("{ARGUMENT} wants MODEL BATCH HEIGHT WIDTH THREADS RUNS"));
-    let [model, numbers @ ..] = arguments else { return Err(wrong()) };
-    let numbers: Vec<usize> = numbers.iter().filter_map(|number| number.to_str()?.parse().ok()).collect();
-    let [batch, height, width, threads, runs] = numbers[..] else { return Err(wrong()) };
+fn parse<const N: usize>(arguments: &[OsString]) -> Result<(Load<'_>, [usize; N])> {
+    let (model, numbers) = arguments.split_first().ok_or_else(|| StageFault::internal("a model is wanted"))?;
+    let (common, more) = numbers.split_at_checked(4).ok_or_else(|| StageFault::internal("numbers are missing"))?;
+    let [batch, height, width, threads] = child::numbers(common)?;
+    Ok((Load { model: Path::new(model), batch, size: [height, width], threads }, child::numbers(more)?))
+}
+
+fn answer_peak(arguments: &[OsString]) -> Result<Memory> {
+    let (load, [runs]) = parse(arguments)?;
     // Loads the runtime, which is not the model's.
     stagewright_onnx::runtime_version()?;
     let before = resident()?;
-    let options = SessionOptions { threads, size: Some([height, width]), ..SessionOptions::default() };
-    let mut session = Session::open(Path::new(model), &options)?;
-    let input = vec![0.5; batch * 3 * height * width];
+    let (mut session, input) = load.open()?;
     for _ in 0..runs {
-        session.run_sized(&input, batch, [height, width])?;
+        session.run_sized(&input, load.batch, load.size)?;
     }
-    Ok(Memory { before, peak: peak()? })
+    Ok(Memory { before, peak: status("VmHWM:")? })
+}
+
+fn answer_growth(arguments: &[OsString]) -> Result<Growth> {
+    let (load, [inferences, sessions]) = parse(arguments)?;
+    let (mut session, input) = load.open()?;
+    let inferences = observe(inferences, || session.run_sized(&input, load.batch, load.size).map(drop).map_err(Into::into))?;
+    let sessions = observe(sessions, || {
+        let (mut session, input) = load.open()?;
+        session.run_sized(&input, load.batch, load.size)?;
+        Ok(())
+    })?;
+    Ok(Growth { inferences, sessions })
+}
+
+/// Does `work` a tenth of `count` times as a warm-up, then `count` times, and gives (times done, resident bytes) at up to 100 points.
+///
+/// # Errors
+/// `work` fails, or the system does not tell the memory.
+pub fn observe(count: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<(f64, f64)>> {
+    for _ in 0..count / 10 {
+        work()?;
+    }
+    let step = (count / POINTS).max(1);
+    let mut points = Vec::with_capacity(POINTS + 1);
+    for done in 1..=count {
+        work()?;
+        if done % step == 0 {
+            points.push((done as f64, resident()? as f64));
+        }
+    }
+    Ok(points)
 }
 
 /// Resident memory of this process in bytes (`VmRSS` of proc(5)).
@@ -120,10 +157,6 @@ fn run(arguments: &[OsString]) -> Result<Memory> {
 /// The system does not tell.
 pub fn resident() -> Result<u64> {
     status("VmRSS:")
-}
-
-fn peak() -> Result<u64> {
-    status("VmHWM:")
 }
 
 fn status(field: &str) -> Result<u64> {

@@ -3,13 +3,19 @@
 use crate::{
     Dim,
     proto::{
-        AttributeProto, AttributeType, DataType, Dimension, ModelProto, NodeProto, StringStringEntryProto, TensorShapeProto,
-        TensorType, TypeProto, ValueInfoProto, dimension, type_proto,
+        AttributeProto, AttributeType, DataType, Dimension, ModelProto, NodeProto, StringStringEntryProto,
+        TensorShapeProto, TensorType, TypeProto, ValueInfoProto, dimension, type_proto,
     },
 };
 
 /// A node of ONNX's own operator set.
-pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+pub fn node(
+    op: &str,
+    name: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attribute: Vec<AttributeProto>,
+) -> NodeProto {
     NodeProto {
         op_type: Some(op.to_owned()),
         name: Some(name.to_owned()),
@@ -117,6 +123,8 @@ pub fn metadata<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
 /// Sets a metadata key; keys are kept sorted, so that the order of calls does not show in the file.
 pub fn set_metadata(model: &mut ModelProto, key: &str, value: &str) {
     model.metadata_props.retain(|entry| entry.key() != key);
-    model.metadata_props.push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) });
+    model
+        .metadata_props
+        .push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) });
     model.metadata_props.sort_by(|one, other| one.key().cmp(other.key()));
 }

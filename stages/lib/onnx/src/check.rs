@@ -19,7 +19,10 @@ use crate::{
 pub fn check(model: &ModelProto) -> Result<BTreeMap<String, ValueType>, OnnxError> {
     let wrong = |what: String| Err(OnnxError::Structure(what));
     if model.ir_version() < 3 {
-        return wrong(format!("format version {} is older than 3, the first with named operator sets", model.ir_version()));
+        return wrong(format!(
+            "format version {} is older than 3, the first with named operator sets",
+            model.ir_version()
+        ));
     }
     let mut domains = BTreeSet::new();
     for import in &model.opset_import {
@@ -56,9 +59,14 @@ pub fn check(model: &ModelProto) -> Result<BTreeMap<String, ValueType>, OnnxErro
         check_node(node)?;
         let domain = if node.domain() == "ai.onnx" { "" } else { node.domain() };
         if !domains.contains(domain) && !functions.contains(domain) {
-            return wrong(format!("{} is of the operator set `{domain}`, which the model does not name", node.label()));
+            return wrong(format!(
+                "{} is of the operator set `{domain}`, which the model does not name",
+                node.label()
+            ));
         }
-        if let Some(missing) = node.input.iter().find(|input| !input.is_empty() && !known.contains(input.as_str())) {
+        if let Some(missing) =
+            node.input.iter().find(|input| !input.is_empty() && !known.contains(input.as_str()))
+        {
             return wrong(format!("{} reads `{missing}`, which nothing before it makes", node.label()));
         }
         for output in node.output.iter().filter(|output| !output.is_empty()) {
@@ -77,7 +85,12 @@ pub fn check(model: &ModelProto) -> Result<BTreeMap<String, ValueType>, OnnxErro
 fn check_interface(graph: &GraphProto) -> Result<(), OnnxError> {
     let wrong = |what: String| Err(OnnxError::Structure(what));
     let mut names = BTreeSet::new();
-    for (kind, value) in graph.input.iter().map(|input| ("input", input)).chain(graph.output.iter().map(|output| ("output", output))) {
+    for (kind, value) in graph
+        .input
+        .iter()
+        .map(|input| ("input", input))
+        .chain(graph.output.iter().map(|output| ("output", output)))
+    {
         if value.name().is_empty() {
             return wrong(format!("an {kind} has no name"));
         }
@@ -105,10 +118,18 @@ fn check_node(node: &NodeProto) -> Result<(), OnnxError> {
     let mut names = BTreeSet::new();
     for attribute in &node.attribute {
         if attribute.name().is_empty() || !names.insert(attribute.name()) {
-            return wrong(format!("{} has an attribute without a name or `{}` twice", node.label(), attribute.name()));
+            return wrong(format!(
+                "{} has an attribute without a name or `{}` twice",
+                node.label(),
+                attribute.name()
+            ));
         }
         if !holds_its_type(attribute) {
-            return wrong(format!("the attribute `{}` of {} does not hold what its type says", attribute.name(), node.label()));
+            return wrong(format!(
+                "the attribute `{}` of {} does not hold what its type says",
+                attribute.name(),
+                node.label()
+            ));
         }
         for tensor in attribute.t.iter().chain(&attribute.tensors) {
             check_tensor(tensor)?;
@@ -135,11 +156,15 @@ fn holds_its_type(attribute: &AttributeProto) -> bool {
         (AttributeType::SparseTensors, !attribute.sparse_tensors.is_empty()),
         (AttributeType::TypeProtos, !attribute.type_protos.is_empty()),
     ];
-    let single = |kind: AttributeType| (kind as i32) <= 5 || matches!(kind, AttributeType::SparseTensor | AttributeType::TypeProto);
+    let single = |kind: AttributeType| {
+        (kind as i32) <= 5 || matches!(kind, AttributeType::SparseTensor | AttributeType::TypeProto)
+    };
     let kind = attribute.r#type();
     attribute.ref_attr_name.is_some()
         || kind != AttributeType::Undefined
-            && set.iter().all(|&(field, is_set)| if field == kind { is_set || !single(kind) } else { !is_set })
+            && set
+                .iter()
+                .all(|&(field, is_set)| if field == kind { is_set || !single(kind) } else { !is_set })
 }
 
 fn check_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
@@ -151,7 +176,11 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
     if wanted == Some(raw.len()) {
         return Ok(());
     }
-    Err(OnnxError::Structure(format!("the tensor `{}` of shape {shape:?} holds {} bytes", tensor.name(), raw.len())))
+    Err(OnnxError::Structure(format!(
+        "the tensor `{}` of shape {shape:?} holds {} bytes",
+        tensor.name(),
+        raw.len()
+    )))
 }
 
 /// Bits of one element as raw bytes hold it; `None` for types that raw bytes can't hold.
@@ -161,7 +190,14 @@ fn bits(kind: crate::proto::DataType) -> Option<usize> {
         D::Undefined | D::String => return None,
         D::Uint2 | D::Int2 => 2,
         D::Uint4 | D::Int4 | D::Float4e2m1 => 4,
-        D::Uint8 | D::Int8 | D::Bool | D::Float8e4m3fn | D::Float8e4m3fnuz | D::Float8e5m2 | D::Float8e5m2fnuz | D::Float8e8m0 => 8,
+        D::Uint8
+        | D::Int8
+        | D::Bool
+        | D::Float8e4m3fn
+        | D::Float8e4m3fnuz
+        | D::Float8e5m2
+        | D::Float8e5m2fnuz
+        | D::Float8e8m0 => 8,
         // Packing of the 6-bit types into bytes is not ours to judge.
         D::Float6e2m3 | D::Float6e3m2 => return None,
         D::Uint16 | D::Int16 | D::Float16 | D::Bfloat16 => 16,

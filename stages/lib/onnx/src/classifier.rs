@@ -33,22 +33,40 @@ pub fn classifier(model: &ModelProto) -> Result<Classifier, OnnxError> {
     // Before IR version 4 initializers are listed among the inputs as well.
     let is_constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name() == name);
     let inputs: Vec<_> = graph.input.iter().filter(|input| !is_constant(input.name())).collect();
-    let names = |values: &[&crate::proto::ValueInfoProto]| values.iter().map(|value| value.name().to_owned()).collect::<Vec<_>>().join(", ");
+    let names = |values: &[&crate::proto::ValueInfoProto]| {
+        values.iter().map(|value| value.name().to_owned()).collect::<Vec<_>>().join(", ")
+    };
     let outputs: Vec<_> = graph.output.iter().collect();
     let ([input], [output]) = (inputs.as_slice(), outputs.as_slice()) else {
-        return Err(unsupported(format!("has the inputs [{}] and the outputs [{}]", names(&inputs), names(&outputs))));
+        return Err(unsupported(format!(
+            "has the inputs [{}] and the outputs [{}]",
+            names(&inputs),
+            names(&outputs)
+        )));
     };
     let open = |dim: &Dim| if let Dim::Size(size) = dim { *size } else { -1 };
     let reads = ValueType::from(*input);
     let dims = match (reads.element, reads.dims.as_deref()) {
-        (Some(DataType::Float), Some([batch, channels, height, width])) => [batch, channels, height, width].map(open),
-        (element, dims) => return Err(unsupported(format!("has an input `{}` of type {element:?} and shape {dims:?}", input.name()))),
+        (Some(DataType::Float), Some([batch, channels, height, width])) => {
+            [batch, channels, height, width].map(open)
+        }
+        (element, dims) => {
+            return Err(unsupported(format!(
+                "has an input `{}` of type {element:?} and shape {dims:?}",
+                input.name()
+            )));
+        }
     };
     let gives = ValueType::from(*output);
     let classes = match (gives.element, gives.dims.as_deref()) {
         (Some(DataType::Float), Some([_, classes])) => usize::try_from(open(classes)).ok(),
         (Some(DataType::Float), None) => None,
-        (element, dims) => return Err(unsupported(format!("has an output `{}` of type {element:?} and shape {dims:?}", output.name()))),
+        (element, dims) => {
+            return Err(unsupported(format!(
+                "has an output `{}` of type {element:?} and shape {dims:?}",
+                output.name()
+            )));
+        }
     };
     Ok(Classifier { input: input.name().to_owned(), dims, output: output.name().to_owned(), classes })
 }

@@ -14,8 +14,8 @@ use crate::{
 
 /// Reads a model whole. Weights that it keeps in files beside it are taken in, so that what is written later is one file.
 pub fn read_model(path: &Path) -> Result<ModelProto, OnnxError> {
-    let bytes =
-        fs::read(path).map_err(|error| OnnxError::Read { path: path.to_owned(), reason: error.to_string() })?;
+    let bytes = fs::read(path)
+        .map_err(|error| OnnxError::Read { path: path.to_owned(), reason: error.to_string() })?;
     let mut model = decode_model(&bytes, path)?;
     if let Some(graph) = &mut model.graph {
         take_in(graph, path)?;
@@ -68,7 +68,8 @@ fn take_in_tensor(tensor: &mut TensorProto, path: &Path) -> Result<(), OnnxError
     if tensor.data_location() != DataLocation::External {
         return Ok(());
     }
-    let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value());
+    let entry =
+        |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value());
     let location = entry("location").unwrap_or_default().to_owned();
     let failed = |reason: String| OnnxError::ExternalData {
         path: path.to_owned(),
@@ -76,10 +77,20 @@ fn take_in_tensor(tensor: &mut TensorProto, path: &Path) -> Result<(), OnnxError
         location: location.clone(),
         reason,
     };
-    let number = |key: &str| entry(key).map(|text| text.parse::<usize>().map_err(|_| failed(format!("its {key} `{text}` is not a number")))).transpose();
+    let number = |key: &str| {
+        entry(key)
+            .map(|text| {
+                text.parse::<usize>().map_err(|_| failed(format!("its {key} `{text}` is not a number")))
+            })
+            .transpose()
+    };
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
     // A model may not reach outside its own folder.
-    if location.is_empty() || Path::new(&location).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+    if location.is_empty()
+        || Path::new(&location)
+            .components()
+            .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+    {
         return Err(failed("only a file beside the model is read".to_owned()));
     }
     let side = path.parent().unwrap_or(Path::new(".")).join(&location);

@@ -35,7 +35,9 @@ impl ValueType {
 
 impl From<&ValueInfoProto> for ValueType {
     fn from(info: &ValueInfoProto) -> Self {
-        let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
+        let Some(type_proto::Value::TensorType(tensor)) =
+            info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+        else {
             return Self::default();
         };
         let dim = |dim: &crate::proto::Dimension| match &dim.value {
@@ -44,7 +46,10 @@ impl From<&ValueInfoProto> for ValueType {
             _ => Dim::Unknown,
         };
         let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(dim).collect());
-        Self::of(DataType::try_from(tensor.elem_type()).ok().filter(|&kind| kind != DataType::Undefined), dims)
+        Self::of(
+            DataType::try_from(tensor.elem_type()).ok().filter(|&kind| kind != DataType::Undefined),
+            dims,
+        )
     }
 }
 
@@ -61,7 +66,8 @@ impl From<&TensorProto> for ValueType {
 /// # Errors
 /// A known operator reads what it can't: channels that do not fit its weights, shapes that do not broadcast.
 pub fn infer(graph: &GraphProto) -> Result<BTreeMap<String, ValueType>, OnnxError> {
-    let constants: BTreeMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+    let constants: BTreeMap<&str, &TensorProto> =
+        graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let mut types: BTreeMap<String, ValueType> = BTreeMap::new();
     for info in graph.value_info.iter().chain(&graph.output).chain(&graph.input) {
         types.insert(info.name().to_owned(), info.into());
@@ -86,7 +92,8 @@ pub fn infer(graph: &GraphProto) -> Result<BTreeMap<String, ValueType>, OnnxErro
 
 /// What was inferred and what the file says, where one knows more than the other.
 fn agree(node: &NodeProto, inferred: Vec<Dim>, said: Vec<Dim>) -> Result<Vec<Dim>, OnnxError> {
-    let clash = || OnnxError::Structure(format!("{} gives shape {inferred:?}, the file says {said:?}", node.label()));
+    let clash =
+        || OnnxError::Structure(format!("{} gives shape {inferred:?}, the file says {said:?}", node.label()));
     if inferred.len() != said.len() {
         return Err(clash());
     }
@@ -116,22 +123,34 @@ impl Inference<'_> {
         let input = self.input(0);
         let element = input.element;
         let given = match self.node.op_type() {
-            "Relu" | "Sigmoid" | "Erf" | "Gelu" | "Identity" | "Clip" | "LeakyRelu" | "HardSwish" | "HardSigmoid" | "Dropout"
-            | "Softmax" | "BatchNormalization" => input,
-            "Cast" => ValueType::of(self.node.int("to").and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok()), input.dims),
+            "Relu" | "Sigmoid" | "Erf" | "Gelu" | "Identity" | "Clip" | "LeakyRelu" | "HardSwish"
+            | "HardSigmoid" | "Dropout" | "Softmax" | "BatchNormalization" => input,
+            "Cast" => ValueType::of(
+                self.node.int("to").and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok()),
+                input.dims,
+            ),
             "QuantizeLinear" => ValueType::of(self.input(2).element.or(Some(DataType::Uint8)), input.dims),
             "DequantizeLinear" => ValueType::of(self.input(1).element, input.dims),
-            "Add" | "Sub" | "Mul" | "Div" => ValueType::of(element, self.broadcast(input.dims, self.input(1).dims)?),
+            "Add" | "Sub" | "Mul" | "Div" => {
+                ValueType::of(element, self.broadcast(input.dims, self.input(1).dims)?)
+            }
             "Conv" => ValueType::of(element, self.conv(input.dims, self.input(1).dims)?),
             "MaxPool" | "AveragePool" => ValueType::of(element, self.pool(input.dims)?),
             "GlobalAveragePool" | "GlobalMaxPool" => {
                 let pooled = |(axis, dim)| if axis < 2 { dim } else { Dim::Size(1) };
-                ValueType::of(element, input.dims.map(|dims| dims.into_iter().enumerate().map(pooled).collect()))
+                ValueType::of(
+                    element,
+                    input.dims.map(|dims| dims.into_iter().enumerate().map(pooled).collect()),
+                )
             }
             "Flatten" => ValueType::of(element, self.flatten(input.dims)?),
             "Gemm" => ValueType::of(element, self.gemm(input.dims, self.input(1).dims)?),
             "Reshape" => ValueType::of(element, self.reshape(input.dims)),
-            "Constant" => self.node.attribute("value").and_then(|value| value.t.as_ref()).map_or_else(ValueType::default, ValueType::from),
+            "Constant" => self
+                .node
+                .attribute("value")
+                .and_then(|value| value.t.as_ref())
+                .map_or_else(ValueType::default, ValueType::from),
             _ => return Ok(None),
         };
         Ok(Some(given))
@@ -146,10 +165,16 @@ impl Inference<'_> {
     }
 
     /// NumPy's rule: trailing dimensions are equal or 1.
-    fn broadcast(&self, one: Option<Vec<Dim>>, other: Option<Vec<Dim>>) -> Result<Option<Vec<Dim>>, OnnxError> {
+    fn broadcast(
+        &self,
+        one: Option<Vec<Dim>>,
+        other: Option<Vec<Dim>>,
+    ) -> Result<Option<Vec<Dim>>, OnnxError> {
         let (Some(one), Some(other)) = (one, other) else { return Ok(None) };
         let rank = one.len().max(other.len());
-        let at = |dims: &[Dim], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(Dim::Size(1), |axis| dims[axis].clone());
+        let at = |dims: &[Dim], axis: usize| {
+            (axis + dims.len()).checked_sub(rank).map_or(Dim::Size(1), |axis| dims[axis].clone())
+        };
         let dims: Result<Vec<Dim>, OnnxError> = (0..rank)
             .map(|axis| match (at(&one, axis), at(&other, axis)) {
                 (Dim::Size(1), dim) | (dim, Dim::Size(1)) => Ok(dim),
@@ -166,13 +191,19 @@ impl Inference<'_> {
     fn conv(&self, input: Option<Vec<Dim>>, weight: Option<Vec<Dim>>) -> Result<Option<Vec<Dim>>, OnnxError> {
         let (Some(input), Some(weight)) = (input, weight) else { return Ok(None) };
         if input.len() != weight.len() || input.len() < 3 {
-            return Err(self.wrong(format_args!("an input of {} dimensions and weights of {}", input.len(), weight.len())));
+            return Err(self.wrong(format_args!(
+                "an input of {} dimensions and weights of {}",
+                input.len(),
+                weight.len()
+            )));
         }
         let group = self.node.int("group").unwrap_or(1);
         if let (Dim::Size(channels), Dim::Size(per_group)) = (&input[1], &weight[1])
             && *channels != per_group * group
         {
-            return Err(self.wrong(format_args!("the input has {channels} channels, the weights want {per_group} in each of {group} groups")));
+            return Err(self.wrong(format_args!(
+                "the input has {channels} channels, the weights want {per_group} in each of {group} groups"
+            )));
         }
         let kernel: Vec<Dim> = weight[2..].to_vec();
         let mut dims = vec![input[0].clone(), weight[0].clone()];
@@ -182,9 +213,14 @@ impl Inference<'_> {
 
     fn pool(&self, input: Option<Vec<Dim>>) -> Result<Option<Vec<Dim>>, OnnxError> {
         let Some(input) = input else { return Ok(None) };
-        let kernel: Vec<Dim> = self.node.ints("kernel_shape").unwrap_or_default().iter().map(|&size| Dim::Size(size)).collect();
+        let kernel: Vec<Dim> =
+            self.node.ints("kernel_shape").unwrap_or_default().iter().map(|&size| Dim::Size(size)).collect();
         if input.len() != kernel.len() + 2 {
-            return Err(self.wrong(format_args!("an input of {} dimensions and a kernel of {}", input.len(), kernel.len())));
+            return Err(self.wrong(format_args!(
+                "an input of {} dimensions and a kernel of {}",
+                input.len(),
+                kernel.len()
+            )));
         }
         let mut dims = input[..2].to_vec();
         dims.extend(self.window(&input[2..], &kernel)?);
@@ -195,9 +231,13 @@ impl Inference<'_> {
     fn window(&self, sizes: &[Dim], kernel: &[Dim]) -> Result<Vec<Dim>, OnnxError> {
         let node = self.node;
         let auto = node.attribute("auto_pad").and_then(|pad| pad.s.as_deref()).unwrap_or(b"NOTSET");
-        let at = |name: &str, index: usize, default: i64| node.ints(name).and_then(|values| values.get(index).copied()).unwrap_or(default);
+        let at = |name: &str, index: usize, default: i64| {
+            node.ints(name).and_then(|values| values.get(index).copied()).unwrap_or(default)
+        };
         let along = |axis: usize| {
-            let (Dim::Size(size), Dim::Size(kernel)) = (&sizes[axis], &kernel[axis]) else { return Ok(Dim::Unknown) };
+            let (Dim::Size(size), Dim::Size(kernel)) = (&sizes[axis], &kernel[axis]) else {
+                return Ok(Dim::Unknown);
+            };
             let (stride, reach) = (at("strides", axis, 1), at("dilations", axis, 1) * (kernel - 1) + 1);
             if stride < 1 {
                 return Err(self.wrong(format_args!("a stride of {stride}")));
@@ -223,8 +263,12 @@ impl Inference<'_> {
         let Some(input) = input else { return Ok(None) };
         let rank = i64::try_from(input.len()).unwrap_or(i64::MAX);
         let axis = self.node.int("axis").unwrap_or(1);
-        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis <= input.len());
-        let axis = axis.ok_or_else(|| self.wrong(format_args!("its axis is outside the {rank} dimensions of the input")))?;
+        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis })
+            .ok()
+            .filter(|&axis| axis <= input.len());
+        let axis = axis.ok_or_else(|| {
+            self.wrong(format_args!("its axis is outside the {rank} dimensions of the input"))
+        })?;
         Ok(Some(vec![product(&input[..axis]), product(&input[axis..])]))
     }
 
@@ -250,7 +294,8 @@ impl Inference<'_> {
     /// Known if the target is a constant; −1 stays open unless everything else is known.
     fn reshape(&self, input: Option<Vec<Dim>>) -> Option<Vec<Dim>> {
         let target = self.constants.get(self.node.input_at(1)?)?.to_i64().ok()?;
-        let keep = |axis: usize| input.as_ref().and_then(|dims| dims.get(axis).cloned()).unwrap_or(Dim::Unknown);
+        let keep =
+            |axis: usize| input.as_ref().and_then(|dims| dims.get(axis).cloned()).unwrap_or(Dim::Unknown);
         let zero_is_zero = self.node.int("allowzero").unwrap_or(0) == 1;
         let dims = target.iter().enumerate().map(|(axis, &size)| match size {
             -1 => Dim::Unknown,
@@ -266,7 +311,10 @@ fn product(dims: &[Dim]) -> Dim {
         [dim] => dim.clone(),
         _ => dims
             .iter()
-            .try_fold(1i64, |product, dim| if let Dim::Size(size) = dim { product.checked_mul(*size) } else { None })
+            .try_fold(
+                1i64,
+                |product, dim| if let Dim::Size(size) = dim { product.checked_mul(*size) } else { None },
+            )
             .map_or(Dim::Unknown, Dim::Size),
     }
 }

@@ -36,7 +36,11 @@ fn load() -> Result<Loaded, OnnxError> {
     let path = find()?;
     let failed = |reason: String| OnnxError::Library(format!("{}: {reason}", path.display()));
     let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
-    let environment = builder.with_name("stagewright").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
+    let environment = builder
+        .with_name("stagewright")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
     let version = version(&path).map_err(failed)?;
     Ok(Loaded { environment, version })
 }
@@ -48,15 +52,22 @@ fn find() -> Result<PathBuf, OnnxError> {
         if path.is_file() {
             return Ok(path);
         }
-        return Err(OnnxError::Library(format!("ORT_DYLIB_PATH names {}, which is not a file", path.display())));
+        return Err(OnnxError::Library(format!(
+            "ORT_DYLIB_PATH names {}, which is not a file",
+            path.display()
+        )));
     }
     let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("lib")));
-    let folders: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from(env!("STAGEWRIGHT_ONNXRUNTIME_DIR"))]).collect();
+    let folders: Vec<PathBuf> =
+        beside.into_iter().chain([PathBuf::from(env!("STAGEWRIGHT_ONNXRUNTIME_DIR"))]).collect();
     if let Some(path) = folders.iter().find_map(|folder| newest_in(folder)) {
         return Ok(path);
     }
     let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    Err(OnnxError::Library(format!("ORT_DYLIB_PATH is not set and there is no libonnxruntime.so in {}", folders.join(" or "))))
+    Err(OnnxError::Library(format!(
+        "ORT_DYLIB_PATH is not set and there is no libonnxruntime.so in {}",
+        folders.join(" or ")
+    )))
 }
 
 /// `libonnxruntime.so`, or the one with the highest version behind that name.

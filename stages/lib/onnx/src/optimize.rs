@@ -51,5 +51,7 @@ fn tidy(optimized: &mut ModelProto, original: &ModelProto) {
     graph.initializer.sort_by(|one, other| one.name().cmp(other.name()));
     graph.value_info.sort_by(|one, other| one.name().cmp(other.name()));
     let used: Vec<&str> = graph.node.iter().map(|node| node.domain()).collect();
-    optimized.opset_import.retain(|import| matches!(import.domain(), "" | "ai.onnx") || used.contains(&import.domain()));
+    optimized
+        .opset_import
+        .retain(|import| matches!(import.domain(), "" | "ai.onnx") || used.contains(&import.domain()));
 }

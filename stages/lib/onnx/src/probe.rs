@@ -4,12 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ort::{session::builder::GraphOptimizationLevel, value::TensorRef};
 
-use crate::{
-    OnnxError,
-    proto::ModelProto,
-    encode_model,
-    session::builder,
-};
+use crate::{OnnxError, encode_model, proto::ModelProto, session::builder};
 
 /// A model whose outputs are any of its values.
 pub struct Probe {
@@ -26,7 +21,9 @@ impl Probe {
     pub fn open(model: &ModelProto, path: &Path, threads: usize, optimize: bool) -> Result<Self, OnnxError> {
         let level = if optimize { GraphOptimizationLevel::Level1 } else { GraphOptimizationLevel::Disable };
         let mut builder = builder(threads, level, path)?;
-        let inner = builder.commit_from_memory(&encode_model(model)).map_err(|error| OnnxError::session(path, error))?;
+        let inner = builder
+            .commit_from_memory(&encode_model(model))
+            .map_err(|error| OnnxError::session(path, error))?;
         Ok(Self { inner, path: path.to_owned() })
     }
 
@@ -35,7 +32,12 @@ impl Probe {
     ///
     /// # Errors
     /// ONNX Runtime fails, or an output is not f32.
-    pub fn run(&mut self, input: &[f32], shape: [usize; 4], mut read: impl FnMut(usize, &[f32])) -> Result<(), OnnxError> {
+    pub fn run(
+        &mut self,
+        input: &[f32],
+        shape: [usize; 4],
+        mut read: impl FnMut(usize, &[f32]),
+    ) -> Result<(), OnnxError> {
         self.run_all(input, shape, |outputs| {
             for (index, values) in outputs.iter().enumerate() {
                 read(index, values);
@@ -47,7 +49,12 @@ impl Probe {
     ///
     /// # Errors
     /// As [`Probe::run`].
-    pub fn run_all<T>(&mut self, input: &[f32], shape: [usize; 4], read: impl FnOnce(&[&[f32]]) -> T) -> Result<T, OnnxError> {
+    pub fn run_all<T>(
+        &mut self,
+        input: &[f32],
+        shape: [usize; 4],
+        read: impl FnOnce(&[&[f32]]) -> T,
+    ) -> Result<T, OnnxError> {
         let path = &self.path;
         let failed = |error: ort::Error| OnnxError::Run { path: path.clone(), reason: error.to_string() };
         let tensor = TensorRef::from_array_view((shape, input)).map_err(failed)?;

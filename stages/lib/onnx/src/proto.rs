@@ -9,12 +9,12 @@ mod graph;
 mod types;
 
 pub use graph::{
-    AttributeProto, AttributeType, DeviceConfigurationProto, FunctionProto, GraphProto, IntIntListEntryProto, ModelProto,
-    NodeDeviceConfigurationProto, NodeProto, OperatorSetIdProto, ShardedDimProto, ShardingSpecProto,
-    SimpleShardedDimProto, TensorAnnotation, TrainingInfoProto, simple_sharded_dim,
+    AttributeProto, AttributeType, DeviceConfigurationProto, FunctionProto, GraphProto, IntIntListEntryProto,
+    ModelProto, NodeDeviceConfigurationProto, NodeProto, OperatorSetIdProto, ShardedDimProto,
+    ShardingSpecProto, SimpleShardedDimProto, TensorAnnotation, TrainingInfoProto, simple_sharded_dim,
 };
 pub use types::{
-    DataLocation, DataType, Dimension, MapType, OpaqueType, OptionalType, Segment, SequenceType, SparseTensorProto,
-    SparseTensorType, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
-    dimension, type_proto,
+    DataLocation, DataType, Dimension, MapType, OpaqueType, OptionalType, Segment, SequenceType,
+    SparseTensorProto, SparseTensorType, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+    TypeProto, ValueInfoProto, dimension, type_proto,
 };

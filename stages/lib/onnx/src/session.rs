@@ -57,14 +57,21 @@ pub struct Session {
 }
 
 /// A builder with what every session here has in common.
-pub(crate) fn builder(threads: usize, optimize: GraphOptimizationLevel, path: &Path) -> Result<SessionBuilder, OnnxError> {
+pub(crate) fn builder(
+    threads: usize,
+    optimize: GraphOptimizationLevel,
+    path: &Path,
+) -> Result<SessionBuilder, OnnxError> {
     let failed = |error: ort::Error<SessionBuilder>| OnnxError::session(path, error);
     SessionBuilder::new(environment()?)
         .map_err(|error| OnnxError::session(path, error))?
         .with_intra_threads(threads.max(1))
-        .and_then(|builder| builder.with_inter_threads(1))
-        .and_then(|builder| builder.with_optimization_level(optimize))
-        .and_then(|builder| builder.with_log_level(LogLevel::Error))
+        .map_err(failed)?
+        .with_inter_threads(1)
+        .map_err(failed)?
+        .with_optimization_level(optimize)
+        .map_err(failed)?
+        .with_log_level(LogLevel::Error)
         .map_err(failed)
 }
 
@@ -76,7 +83,10 @@ impl Session {
     /// not an image classifier: one f32 input of four dimensions, one f32 output of two.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self, OnnxError> {
         if !path.is_file() {
-            return Err(OnnxError::Read { path: path.to_owned(), reason: "there is no such file".to_owned() });
+            return Err(OnnxError::Read {
+                path: path.to_owned(),
+                reason: "there is no such file".to_owned(),
+            });
         }
         Self::build(path, options, |builder| builder.commit_from_file(path))
     }
@@ -94,7 +104,8 @@ impl Session {
         options: &SessionOptions,
         commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<ort::session::Session>,
     ) -> Result<Self, OnnxError> {
-        let level = if options.optimize { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
+        let level =
+            if options.optimize { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
         let mut builder = builder(options.threads, level, path)?;
         let failed = |error: ort::Error<SessionBuilder>| OnnxError::session(path, error);
         if let Some(prefix) = &options.profile {
@@ -136,28 +147,38 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also a size that the model does not take.
-    pub fn run_sized(&mut self, input: &[f32], batch: usize, [height, width]: [usize; 2]) -> Result<Vec<f32>, OnnxError> {
+    pub fn run_sized(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        [height, width]: [usize; 2],
+    ) -> Result<Vec<f32>, OnnxError> {
         let channels = self.input.channels.unwrap_or(3);
         let pixels = channels * height * width;
         if batch == 0 || input.len() != batch * pixels {
-            let reason = format!("{} values are not {batch} images of {channels}×{height}×{width}", input.len());
+            let reason =
+                format!("{} values are not {batch} images of {channels}×{height}×{width}", input.len());
             return Err(OnnxError::run(&self.path, reason));
         }
         let step = self.input.batch.unwrap_or(batch);
-        if batch % step != 0 {
+        if !batch.is_multiple_of(step) {
             let reason = format!("it takes {step} images at a time, which does not divide {batch}");
             return Err(OnnxError::run(&self.path, reason));
         }
         let mut logits = Vec::with_capacity(batch * self.classes);
         for images in input.chunks_exact(step * pixels) {
-            let failed = |error: ort::Error| OnnxError::Run { path: self.path.clone(), reason: error.to_string() };
-            let tensor = TensorRef::from_array_view(([step, channels, height, width], images)).map_err(failed)?;
+            let failed =
+                |error: ort::Error| OnnxError::Run { path: self.path.clone(), reason: error.to_string() };
+            let tensor =
+                TensorRef::from_array_view(([step, channels, height, width], images)).map_err(failed)?;
             let outputs = self.inner.run(ort::inputs![tensor]).map_err(failed)?;
             let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
             // 0 while the number of classes is being found out.
             let classes = if self.classes == 0 { values.len() / step } else { self.classes };
             if values.len() != step * classes {
-                let reason = format!("its output has shape {shape:?} for {step} images, [{step}, {classes}] was expected");
+                let reason = format!(
+                    "its output has shape {shape:?} for {step} images, [{step}, {classes}] was expected"
+                );
                 return Err(OnnxError::run(&self.path, reason));
             }
             logits.extend_from_slice(values);
@@ -199,7 +220,10 @@ impl Session {
         if side * side == pixels && side > 0 {
             return Ok([side, side]);
         }
-        Err(OnnxError::run(&self.path, format!("it leaves height and width open, and {pixels} pixels are not a square image")))
+        Err(OnnxError::run(
+            &self.path,
+            format!("it leaves height and width open, and {pixels} pixels are not a square image"),
+        ))
     }
 
     fn probe_classes(&mut self) -> Result<usize, OnnxError> {
@@ -216,13 +240,19 @@ fn custom(session: &ort::session::Session, key: &str) -> Option<String> {
 
 /// Size in the preprocessing contract that the model carries.
 fn contract_size(session: &ort::session::Session) -> Option<[usize; 2]> {
-    let contract: serde_json::Value = serde_json::from_str(&custom(session, "stagewright.preprocess")?).ok()?;
+    let contract: serde_json::Value =
+        serde_json::from_str(&custom(session, "stagewright.preprocess")?).ok()?;
     let side = |index: usize| usize::try_from(contract["size"][index].as_u64()?).ok();
     Some([side(0)?, side(1)?])
 }
 
 fn input_info(session: &ort::session::Session, path: &Path) -> Result<InputInfo, OnnxError> {
-    let unsupported = |what: String| OnnxError::Unsupported(format!("{} {what}; one f32 image input [batch, channels, height, width] was expected", path.display()));
+    let unsupported = |what: String| {
+        OnnxError::Unsupported(format!(
+            "{} {what}; one f32 image input [batch, channels, height, width] was expected",
+            path.display()
+        ))
+    };
     let [input] = session.inputs() else {
         return Err(unsupported(format!("has {} inputs", session.inputs().len())));
     };
@@ -230,23 +260,41 @@ fn input_info(session: &ort::session::Session, path: &Path) -> Result<InputInfo,
         return Err(unsupported(format!("has an input `{}` that is no tensor", input.name())));
     };
     if *ty != TensorElementType::Float32 || shape.len() != 4 {
-        return Err(unsupported(format!("has an input `{}` of type {ty:?} and shape {shape:?}", input.name())));
+        return Err(unsupported(format!(
+            "has an input `{}` of type {ty:?} and shape {shape:?}",
+            input.name()
+        )));
     }
     let size = |index: usize| usize::try_from(shape[index]).ok();
-    Ok(InputInfo { name: input.name().to_owned(), batch: size(0), channels: size(1), height: size(2), width: size(3) })
+    Ok(InputInfo {
+        name: input.name().to_owned(),
+        batch: size(0),
+        channels: size(1),
+        height: size(2),
+        width: size(3),
+    })
 }
 
 /// Number of classes, if the model says it.
 fn output_classes(session: &ort::session::Session, path: &Path) -> Result<Option<usize>, OnnxError> {
-    let unsupported = |what: String| OnnxError::Unsupported(format!("{} {what}; one f32 output of logits [batch, classes] was expected", path.display()));
+    let unsupported = |what: String| {
+        OnnxError::Unsupported(format!(
+            "{} {what}; one f32 output of logits [batch, classes] was expected",
+            path.display()
+        ))
+    };
     let [output] = session.outputs() else {
         return Err(unsupported(format!("has {} outputs", session.outputs().len())));
     };
     match output.dtype() {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } if shape.len() == 2 => Ok(usize::try_from(shape[1]).ok()),
+        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } if shape.len() == 2 => {
+            Ok(usize::try_from(shape[1]).ok())
+        }
         // The rank is unknown: found out by running.
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } if shape.is_empty() => Ok(None),
-        ValueType::Tensor { ty, shape, .. } => Err(unsupported(format!("has an output `{}` of type {ty:?} and shape {shape:?}", output.name()))),
+        ValueType::Tensor { ty, shape, .. } => {
+            Err(unsupported(format!("has an output `{}` of type {ty:?} and shape {shape:?}", output.name())))
+        }
         _ => Err(unsupported(format!("has an output `{}` that is no tensor", output.name()))),
     }
 }

@@ -17,7 +17,12 @@ impl TensorProto {
     /// A tensor of half floats; values beyond ±65504 become the largest half float of their sign.
     pub fn of_f16(name: &str, dims: &[usize], values: &[f32]) -> Self {
         let half = |value: f32| f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
-        Self::raw(name, DataType::Float16, dims, values.iter().flat_map(|&value| half(value).to_le_bytes()).collect())
+        Self::raw(
+            name,
+            DataType::Float16,
+            dims,
+            values.iter().flat_map(|&value| half(value).to_le_bytes()).collect(),
+        )
     }
 
     /// A tensor of i64.
@@ -63,8 +68,9 @@ impl TensorProto {
     /// A negative size.
     pub fn shape(&self) -> Result<Vec<usize>, OnnxError> {
         let size = |&size: &i64| {
-            usize::try_from(size)
-                .map_err(|_| OnnxError::Structure(format!("the tensor `{}` has a dimension of size {size}", self.name())))
+            usize::try_from(size).map_err(|_| {
+                OnnxError::Structure(format!("the tensor `{}` has a dimension of size {size}", self.name()))
+            })
         };
         self.dims.iter().map(size).collect()
     }
@@ -78,12 +84,16 @@ impl TensorProto {
         let values: Vec<f32> = match (self.element_type(), raw) {
             (Some(DataType::Float), Some(raw)) => chunks(raw).map(f32::from_le_bytes).collect(),
             (Some(DataType::Float), None) => self.float_data.clone(),
-            (Some(DataType::Float16), Some(raw)) => chunks(raw).map(|bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+            (Some(DataType::Float16), Some(raw)) => {
+                chunks(raw).map(|bytes| f16::from_le_bytes(bytes).to_f32()).collect()
+            }
             // Half floats without raw bytes are kept as bits in 32-bit integers; the upper half is unused.
             (Some(DataType::Float16), None) => {
                 self.int32_data.iter().map(|&bits| f16::from_bits((bits & 0xffff) as u16).to_f32()).collect()
             }
-            (Some(DataType::Double), Some(raw)) => chunks(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            (Some(DataType::Double), Some(raw)) => {
+                chunks(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect()
+            }
             (Some(DataType::Double), None) => self.double_data.iter().map(|&value| value as f32).collect(),
             _ => return Err(self.unexpected("a float")),
         };
@@ -99,7 +109,9 @@ impl TensorProto {
         let values: Vec<i64> = match (self.element_type(), raw) {
             (Some(DataType::Int64), Some(raw)) => chunks(raw).map(i64::from_le_bytes).collect(),
             (Some(DataType::Int64), None) => self.int64_data.clone(),
-            (Some(DataType::Int32), Some(raw)) => chunks(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
+            (Some(DataType::Int32), Some(raw)) => {
+                chunks(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect()
+            }
             (Some(DataType::Int32), None) => self.int32_data.iter().map(|&value| i64::from(value)).collect(),
             _ => return Err(self.unexpected("an integer")),
         };
@@ -113,18 +125,26 @@ impl TensorProto {
     pub fn to_i16(&self) -> Result<Vec<i16>, OnnxError> {
         let raw = self.raw_data.as_deref();
         let values: Vec<i16> = match (self.element_type(), raw) {
-            (Some(DataType::Int8), Some(raw)) => raw.iter().map(|&byte| i16::from(byte.cast_signed())).collect(),
+            (Some(DataType::Int8), Some(raw)) => {
+                raw.iter().map(|&byte| i16::from(byte.cast_signed())).collect()
+            }
             (Some(DataType::Uint8), Some(raw)) => raw.iter().map(|&byte| i16::from(byte)).collect(),
             // Both are below 256 in magnitude: the low 16 bits hold them.
-            (Some(DataType::Int8 | DataType::Uint8), None) => self.int32_data.iter().map(|&value| value as i16).collect(),
+            (Some(DataType::Int8 | DataType::Uint8), None) => {
+                self.int32_data.iter().map(|&value| value as i16).collect()
+            }
             _ => return Err(self.unexpected("an 8-bit integer")),
         };
         self.counted(values)
     }
 
     fn unexpected(&self, wanted: &str) -> OnnxError {
-        let found = self.element_type().map_or_else(|| self.data_type().to_string(), |found| format!("{found:?}"));
-        OnnxError::Unsupported(format!("the tensor `{}` is {found}, {wanted} tensor was expected", self.name()))
+        let found =
+            self.element_type().map_or_else(|| self.data_type().to_string(), |found| format!("{found:?}"));
+        OnnxError::Unsupported(format!(
+            "the tensor `{}` is {found}, {wanted} tensor was expected",
+            self.name()
+        ))
     }
 
     fn counted<T>(&self, values: Vec<T>) -> Result<Vec<T>, OnnxError> {

@@ -16,7 +16,11 @@ fn a_model_with_every_field_survives_the_round_trip_byte_for_byte() {
     let model = decode_model(&bytes, &path).unwrap();
     let again = encode_model(&model);
     assert_eq!(again.len(), bytes.len(), "fields were lost or added");
-    assert!(again == bytes, "the bytes differ first at {:?}", again.iter().zip(&bytes).position(|(one, other)| one != other));
+    assert!(
+        again == bytes,
+        "the bytes differ first at {:?}",
+        again.iter().zip(&bytes).position(|(one, other)| one != other)
+    );
 }
 
 #[test]
@@ -34,11 +38,18 @@ fn what_is_not_a_model_is_named() {
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    let message = |path: &Path| read_model(path).unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "");
-    assert_eq!(message(&folder.path().join("none.onnx")), "cannot read /none.onnx: No such file or directory (os error 2)");
+    let message =
+        |path: &Path| read_model(path).unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "");
+    assert_eq!(
+        message(&folder.path().join("none.onnx")),
+        "cannot read /none.onnx: No such file or directory (os error 2)"
+    );
     assert_eq!(message(&write("empty.onnx", b"")), "/empty.onnx is not an ONNX model: the file is empty");
     // A ZIP archive, as torch.save writes: the first byte is no field of a model.
-    assert!(message(&write("weights.onnx", b"PK\x03\x04 and so on")).starts_with("/weights.onnx is not an ONNX model: "));
+    assert!(
+        message(&write("weights.onnx", b"PK\x03\x04 and so on"))
+            .starts_with("/weights.onnx is not an ONNX model: ")
+    );
     // Well-formed protobuf of something else.
     assert_eq!(
         message(&write("other.onnx", &[0x08, 0x01])),
@@ -49,7 +60,10 @@ fn what_is_not_a_model_is_named() {
 #[test]
 fn weights_in_a_side_file_are_taken_in() {
     let folder = tempfile::tempdir().unwrap();
-    let entry = |key: &str, value: &str| proto::StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) };
+    let entry = |key: &str, value: &str| proto::StringStringEntryProto {
+        key: Some(key.to_owned()),
+        value: Some(value.to_owned()),
+    };
     let model = |location: &str| {
         let mut tensor = proto::TensorProto::of_f32("w", &[2], &[]);
         tensor.raw_data = None;
@@ -62,7 +76,10 @@ fn weights_in_a_side_file_are_taken_in() {
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, model("model.data")).unwrap();
     let missing = read_model(&path).unwrap_err();
-    assert!(matches!(&missing, OnnxError::ExternalData { tensor, location, .. } if tensor == "w" && location == "model.data"), "{missing}");
+    assert!(
+        matches!(&missing, OnnxError::ExternalData { tensor, location, .. } if tensor == "w" && location == "model.data"),
+        "{missing}"
+    );
     assert!(missing.hint().unwrap().contains("external_data=False"));
 
     let values: Vec<u8> = [9.0f32, 1.5, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -6,6 +6,7 @@
 pub mod device;
 mod divergence;
 mod error;
+mod memory;
 mod network;
 mod optimizer;
 mod schedule;
@@ -16,6 +17,7 @@ mod weights;
 
 pub use divergence::{Divergence, Origin};
 pub use error::TorchError;
+pub use memory::keep_freed_memory;
 pub use network::{Activations, Mode, Named, Network};
 pub use optimizer::{Decay, Optimizer, Rule, Setting};
 pub use schedule::{Anneal, Schedule};

@@ -27,7 +27,8 @@ pub fn dataset(folder: &Path) -> PathBuf {
             let class = data.join(split).join(class);
             std::fs::create_dir_all(&class).unwrap();
             for index in indices {
-                let pixels = (0..8 * 8 * 3).map(|i| ((i * (7 + 5 * label) + 31 * index) % 251) as u8).collect();
+                let pixels =
+                    (0..8 * 8 * 3).map(|i| ((i * (7 + 5 * label) + 31 * index) % 251) as u8).collect();
                 let image = Image::from_pixels(8, 8, pixels).unwrap();
                 std::fs::write(class.join(format!("{index}.png")), image.to_png()).unwrap();
             }

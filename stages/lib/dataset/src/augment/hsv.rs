@@ -45,14 +45,33 @@ pub(super) fn shift(
     work: &mut Work,
 ) {
     let line = at_least(&mut work.row, 3 * view.width);
-    pulp::Arch::new().dispatch(|| {
+    pulp::Arch::new().dispatch(Rows { data, view, lut, shift, line, target });
+}
+
+/// What the loop over the rows works on.
+struct Rows<'a> {
+    data: &'a [u8],
+    view: View,
+    lut: Option<&'a Lut>,
+    shift: Shift,
+    line: &'a mut [u8],
+    target: &'a mut [u8],
+}
+
+// A closure would not be inlined into the code for each instruction set, and so would run as plain code in all of them.
+impl pulp::WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { data, view, lut, shift, line, target } = self;
         for (y, row) in target.chunks_exact_mut(3 * view.width).enumerate() {
             view.read_row(data, y, lut, line);
             for (from, to) in line.chunks(3 * LANES).zip(row.chunks_mut(3 * LANES)) {
                 shift_block(from, shift, to);
             }
         }
-    });
+    }
 }
 
 #[inline(always)]

@@ -82,7 +82,7 @@ pub(super) fn resample(
 ) {
     let (width, height) = size;
     let grows = width > view.width || height > view.height;
-    let tap = match scaling {
+    let tap: fn(usize, usize, usize) -> Tap = match scaling {
         Scaling::Nearest => return nearest(data, view, size, target),
         Scaling::Area if !grows => return area(data, view, size, target, work),
         Scaling::Area => growing_area_tap,
@@ -95,7 +95,29 @@ pub(super) fn resample(
     }
     // One more value, so that a pixel can be read as four values.
     let line = at_least(&mut work.line, 3 * view.width + 1);
-    pulp::Arch::new().dispatch(|| {
+    pulp::Arch::new().dispatch(Linear { data, view, tap, taps, line, size, target });
+}
+
+/// What the loop over the rows works on.
+struct Linear<'a> {
+    data: &'a [u8],
+    view: View,
+    /// Neighbours on the vertical axis.
+    tap: fn(usize, usize, usize) -> Tap,
+    /// Neighbours on the horizontal axis, as indices of values.
+    taps: &'a [Tap],
+    line: &'a mut [f32],
+    size: (usize, usize),
+    target: &'a mut [u8],
+}
+
+// A closure would not be inlined into the code for each instruction set, and so would run as plain code in all of them.
+impl pulp::WithSimd for Linear<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { data, view, tap, taps, line, size: (width, height), target } = self;
         for (y, row) in target.chunks_exact_mut(3 * width).enumerate() {
             let Tap { first, second, weight } = tap(y, view.height, height);
             let (Some(above), Some(below)) = (view.row_in(data, first), view.row_in(data, second)) else {
@@ -104,7 +126,7 @@ pub(super) fn resample(
             blend::rows(above, below, weight, line);
             blend::pixels(line, taps, row);
         }
-    });
+    }
 }
 
 fn nearest(data: &[u8], view: View, (width, height): (usize, usize), target: &mut [u8]) {
@@ -127,9 +149,29 @@ fn area(data: &[u8], view: View, (width, height): (usize, usize), target: &mut [
         let (first, count) = area_taps(x, view.width, width, weights);
         spans.push((3 * first, begin, count));
     }
-    let across = weights.len();
     let line = at_least(line, 3 * view.width + 1);
-    pulp::Arch::new().dispatch(|| {
+    pulp::Arch::new().dispatch(Area { data, view, weights, spans, line, size: (width, height), target });
+}
+
+/// What the loop over the rows works on.
+struct Area<'a> {
+    data: &'a [u8],
+    view: View,
+    /// Shares on the horizontal axis; those of a row are put behind them.
+    weights: &'a mut Vec<f32>,
+    spans: &'a [(usize, usize, usize)],
+    line: &'a mut [f32],
+    size: (usize, usize),
+    target: &'a mut [u8],
+}
+
+impl pulp::WithSimd for Area<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { data, view, weights, spans, line, size: (width, height), target } = self;
+        let across = weights.len();
         for (y, row) in target.chunks_exact_mut(3 * width).enumerate() {
             weights.truncate(across);
             let (first, count) = area_taps(y, view.height, height, weights);
@@ -138,9 +180,9 @@ fn area(data: &[u8], view: View, (width, height): (usize, usize), target: &mut [
                 let Some(pixels) = view.row_in(data, first + number) else { return };
                 blend::add_row(pixels, *weight, line);
             }
-            for (pixel, (first, begin, count)) in row.chunks_exact_mut(3).zip(spans.iter()) {
+            for (pixel, (first, begin, count)) in row.chunks_exact_mut(3).zip(spans) {
                 blend::sum_pixels(&line[*first..], &weights[*begin..*begin + *count], pixel);
             }
         }
-    });
+    }
 }
