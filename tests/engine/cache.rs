@@ -215,7 +215,7 @@ fn a_missing_source_is_the_pipelines_fault() {
 
 #[test]
 fn a_warm_run_over_many_files_is_quick() {
-    let project = Project::new();
+    let project = Project::in_memory();
     for index in 0..20_000 {
         let folder = project.path(&format!("data/{}", index % 10));
         if index < 10 {

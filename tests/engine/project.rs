@@ -58,7 +58,17 @@ pub struct Ran {
 
 impl Project {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A project in memory where the system has such a place, for a test with very many files.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(place: &Path) -> Self {
+        let folder = tempfile::tempdir_in(place).unwrap();
         fs::write(folder.path().join("stagewright.toml"), "").unwrap();
         let project = Self::at(folder.path());
         Self { _folder: Some(folder), ..project }

@@ -37,7 +37,8 @@ pub fn warn_if_busy(context: &mut Context) {
     else {
         return;
     };
-    let (busy, all) = (after.0 - before.0, after.1 - before.1);
+    // The kernel may correct the time spent waiting downwards.
+    let (busy, all) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     let share = if all > 0 { 100.0 * busy as f64 / all as f64 } else { 0.0 };
     if share > 20.0 {
         context.warn(format!("other processes take {share:.0} % of the processors, so the latencies will be noisy"));

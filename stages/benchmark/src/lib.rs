@@ -14,7 +14,7 @@ mod rounds;
 
 use std::fs;
 
-pub use params::{DurationParam, Params};
+pub use params::{DurationParam, Params, Schedule};
 pub use results::{FORMAT, Memory, Results, Variant};
 use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
@@ -39,7 +39,7 @@ impl Stage for Benchmark {
     fn manifest() -> Manifest {
         let summary = "compares models by accuracy, latency, throughput, memory and size";
         manifest::<Params>("benchmark", env!("CARGO_PKG_VERSION"), 1, summary)
-            .input("models", Port::input("model/onnx", "the variants, named by `as:`").many())
+            .input("models", Port::input("model/onnx|engine/tensorrt", "the variants, named by `as:`").many())
             .input("data", Port::input("dataset/images", "the dataset whose test split accuracy is measured on"))
             .input("preprocess", Port::input("preprocess", "the preprocessing contract of all variants"))
             .output("table", Port::output("report/markdown", "comparison.md", "the comparison for people"))
@@ -71,6 +71,17 @@ impl Stage for Benchmark {
     }
 
     fn run(context: &mut Context, params: Params) -> Result<()> {
+        let schedule = params.duration.schedule();
+        Self::run_on(context, params, schedule)
+    }
+}
+
+impl Benchmark {
+    /// Carries the stage out on another schedule than the one its params name.
+    ///
+    /// # Errors
+    /// An input does not fit or can't be measured, or the run is cancelled.
+    pub fn run_on(context: &mut Context, params: Params, schedule: Schedule) -> Result<()> {
         let models = context.inputs("models").to_vec();
         let baseline = baseline(&models, &params)?;
         let threads = if params.threads > 0 { params.threads } else { context.limits().threads as usize };
@@ -86,7 +97,7 @@ impl Stage for Benchmark {
         let stride = 3 * contract.size[0] * contract.size[1];
         let samples = Samples { inputs: &inputs, stride, size: contract.size };
         let batch = params.batch.min(images.decoded.len());
-        let times = rounds::time_in_rounds(context, &mut sessions, &samples, batch, params.duration.schedule())?;
+        let times = rounds::time_in_rounds(context, &mut sessions, &samples, batch, schedule)?;
         drop(sessions);
 
         let mut variants = Vec::with_capacity(models.len());
@@ -125,6 +136,9 @@ impl Stage for Benchmark {
 
 /// Index of the variant that ratios refer to.
 fn baseline(models: &[NamedInput], params: &Params) -> Result<usize> {
+    if models.is_empty() {
+        return Err(StageFault::user("no model is bound to `models`").hint("bind at least one model"));
+    }
     let Some(wanted) = &params.baseline else { return Ok(0) };
     models.iter().position(|model| model.name == *wanted).ok_or_else(|| {
         let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
@@ -177,7 +191,7 @@ impl Measured<'_> {
             per_class: self.predictions.class_percent(),
             throughput: self.batch as f64 * 1e3 / batch.p50,
             memory: Memory { process_peak: self.memory.peak, model: self.memory.of_model() },
-            speedup: median(&self.baseline_times.single.concat()) / single.p50,
+            speedup: flat(&self.baseline_times.single).p50 / single.p50,
             stable: self.times.is_stable(),
             repeated_sample_ratio: median(&self.times.repeated) / single.p50,
             latency: encode(&single)?,

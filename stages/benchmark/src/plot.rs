@@ -130,6 +130,7 @@ fn points(out: &mut String, shown: &[&Variant], x: impl Fn(f64) -> f64, y: impl 
 }
 
 fn escaped(text: &str) -> String {
-    let plain: String = text.chars().filter(|c| !c.is_control()).collect();
+    // XML has no word for these, not even escaped.
+    let plain: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect();
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

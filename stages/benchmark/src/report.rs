@@ -39,10 +39,10 @@ fn table(results: &Results) -> String {
                     | --- | --- | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
     for variant in &results.variants {
-        // Of the baseline itself there is nothing to say but 1.
+        // Of the baseline itself there is nothing to say but 1. (0 − x, because −x of 0 is printed as -0.)
         let base = base.filter(|base| base.name != variant.name);
         let ratio = |own: f64, of: fn(&Variant) -> f64| base.map_or(String::new(), |base| format!(" ({:.2}×)", own / of(base)));
-        let points = base.map_or(String::new(), |_| format!(" ({:+.2} pp)", -variant.drop[0]));
+        let points = base.map_or(String::new(), |_| format!(" ({:+.2} pp)", 0.0 - variant.drop[0]));
         let memory = variant.memory.model as f64 / 1e6;
         let latency = variant.latency_ms("p50");
         let size = variant.size as f64 / 1e6;
@@ -83,7 +83,7 @@ fn agreement(results: &Results) -> String {
         .to_owned();
     for variant in results.variants.iter().filter(|variant| variant.name != results.baseline) {
         let [drop, low, high] = variant.drop;
-        let worst = variant.worst_class.as_ref().map(|(class, points)| format!("{} ({:+.2} pp)", cell(class), -points));
+        let worst = variant.worst_class.as_ref().map(|(class, points)| format!("{} ({:+.2} pp)", cell(class), 0.0 - points));
         let _ = writeln!(
             text,
             "| {} | {:.2} | {drop:+.2} ({low:+.2} to {high:+.2}) | {} |",
@@ -108,7 +108,7 @@ fn operators(results: &Results) -> String {
     text
 }
 
-/// Text that can't break out of a table cell.
+/// Text that can't break out of a table cell, nor steer the terminal it is shown on.
 fn cell(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
+    text.replace('\\', "\\\\").replace('|', "\\|").replace(char::is_control, " ").replace('<', "&lt;")
 }

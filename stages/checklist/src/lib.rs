@@ -7,13 +7,14 @@ mod finding;
 mod gpus;
 pub mod leak;
 mod params;
-mod quantization;
+pub mod quantization;
 mod report;
-mod rollback;
+pub mod rollback;
 pub mod stress;
 
 pub use finding::{Evidence, Finding};
-pub use params::{DurationParam, MemoryLeak, Params, Quantization, Rollback, Stress};
+pub use params::{DurationParam, Extent, MemoryLeak, Params, Quantization, Rollback, Stress};
+use serde::Serialize;
 use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
 use stagewright_measure::{Samples, TestImages, check_model, evaluate, memory};
@@ -26,8 +27,25 @@ use stagewright_sdk::{
 /// First field of `checklist.json`.
 pub const FORMAT: &str = "stagewright/checklist@1";
 
+/// First field of the benchmark's results that are read.
+const BENCHMARK_FORMAT: &str = "stagewright/benchmark@1";
+
 /// Images per run while accuracy is measured.
 const BATCH: usize = 64;
+
+/// What `checklist.json` holds.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Results<'a> {
+    format: &'a str,
+    candidate: &'a str,
+    baseline: &'a str,
+    duration: DurationParam,
+    findings: &'a [Finding],
+    /// The candidate's figures in the benchmark; null without one.
+    benchmark: Value,
+    memory: memory::Growth,
+}
 
 /// The stage.
 pub struct Checklist;
@@ -52,7 +70,21 @@ impl Stage for Checklist {
     }
 
     fn run(context: &mut Context, params: Params) -> Result<()> {
+        let extent = params.duration.extent();
+        Self::run_for(context, params, extent)
+    }
+}
+
+impl Checklist {
+    /// Carries the stage out with tests of another length than the one its params name.
+    ///
+    /// # Errors
+    /// An input does not fit or can't be tested, or the run is cancelled. What a test finds is no error.
+    pub fn run_for(context: &mut Context, params: Params, extent: Extent) -> Result<()> {
         let models = context.inputs("models").to_vec();
+        if models.is_empty() {
+            return Err(StageFault::user("no model is bound to `models`").hint("bind the candidate and its FP32 origin"));
+        }
         let candidate = pick(&models, "candidate", params.candidate.as_deref(), models.len() - 1)?;
         let baseline = pick(&models, "baseline", params.baseline.as_deref(), 0)?;
         let threads = if params.threads > 0 { params.threads } else { context.limits().threads as usize };
@@ -72,7 +104,6 @@ impl Stage for Checklist {
         };
         let inputs = images.inputs(&contract, 1);
         let samples = Samples { inputs: &inputs, stride: 3 * contract.size[0] * contract.size[1], size: contract.size };
-        let extent = params.duration.extent();
         let load = memory::Load { model: &candidate.path, batch: 1, size: contract.size, threads };
 
         let mut findings = vec![quantization::check(&candidate.path, &params.quantization, &theirs, &own)?];
@@ -91,15 +122,15 @@ impl Stage for Checklist {
             duration: duration.as_str().unwrap_or_default(),
         };
         context.write("report", report::markdown(&subject, &findings).as_bytes())?;
-        let results = json!({
-            "format": FORMAT,
-            "candidate": candidate.name,
-            "baseline": baseline.name,
-            "duration": duration,
-            "findings": findings,
-            "benchmark": benchmark,
-            "memory": growth,
-        });
+        let results = Results {
+            format: FORMAT,
+            candidate: &candidate.name,
+            baseline: &baseline.name,
+            duration: params.duration,
+            findings: &findings,
+            benchmark,
+            memory: growth,
+        };
         context.write_json("results", &results)?;
         for (name, status) in [
             ("passed", GateStatus::Passed),
@@ -147,10 +178,12 @@ fn benchmark_figures(context: &Context, candidate: &str) -> Result<Value> {
     let Some(path) = context.optional_input("benchmark") else { return Ok(Value::Null) };
     let text = std::fs::read(path).or_environment(format_args!("cannot read {}", path.display()))?;
     let results: Value = serde_json::from_slice(&text).or_user(format_args!("{} is not JSON", path.display()))?;
-    let variants = results.get("variants").and_then(Value::as_array).ok_or_else(|| {
-        StageFault::user(format!("{} holds no `variants`", path.display()))
-            .hint("bind the `results` output of a benchmark stage")
-    })?;
+    let format = results.get("format").and_then(Value::as_str).unwrap_or("none");
+    if format != BENCHMARK_FORMAT {
+        let message = format!("{} has the format `{format}`; this release reads `{BENCHMARK_FORMAT}`", path.display());
+        return Err(StageFault::user(message).hint("bind the `results` output of a benchmark stage"));
+    }
+    let variants = results.get("variants").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let own = variants.iter().find(|variant| variant.get("name").and_then(Value::as_str) == Some(candidate));
     own.cloned().ok_or_else(|| {
         StageFault::user(format!("the benchmark did not measure the candidate `{candidate}`"))

@@ -107,7 +107,7 @@ impl Default for Quantization {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Stress {
-    /// Requests per second, one image each. Without it, half of what the model manages without a pause.
+    /// Requests per second, one image each, at least 0.001. Without it, half of what the model manages without a pause.
     #[schemars(range(min = 0.001))]
     pub rate: Option<f64>,
     /// Largest p99 from the moment a request is due to its answer. Without it, twenty times the median of a model at rest.
@@ -141,7 +141,7 @@ impl Default for MemoryLeak {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Rollback {
-    /// Longest time from the decision to the first right answer (recovery time objective).
+    /// Longest time from the decision to the first answer (recovery time objective).
     #[schemars(range(min = 0.0), extend("x-unit" = "s"))]
     pub max_time: f64,
     /// Largest accuracy that the previous release may lie below the candidate's before going back is a loss to be told.

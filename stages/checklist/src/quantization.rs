@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stagewright_measure::{Predictions, statistics::Discordant};
-use stagewright_onnx::{metadata, proto::ModelProto, read_model};
+use stagewright_onnx::{metadata, proto::{DataType, GraphProto, ModelProto, TensorProto}, read_model};
 use stagewright_sdk::Result;
 
 use crate::{
@@ -26,6 +26,13 @@ struct Scales {
     dynamic: usize,
 }
 
+impl Scales {
+    /// Operators that quantize or are quantized.
+    fn nodes(&self) -> usize {
+        self.quantize + self.dequantize + self.dynamic
+    }
+}
+
 /// Compares the candidate with its origin.
 ///
 /// # Errors
@@ -38,17 +45,17 @@ pub fn check(
 ) -> Result<Finding> {
     let model = read_model(candidate)?;
     let scales = scales(&model)?;
-    let precision = metadata(&model, "stagewright.precision").unwrap_or("unknown").to_owned();
-    if scales.quantize + scales.dequantize == 0 && precision != "fp16" {
-        let reason = format!("the candidate is not quantized: precision {precision}, no QuantizeLinear or DequantizeLinear in it");
+    let precision = metadata(&model, "stagewright.precision").unwrap_or(if has_halves(&model) { "fp16" } else { "unknown" }).to_owned();
+    if scales.nodes() == 0 && precision != "fp16" {
+        let reason = format!("the candidate is not quantized: precision {precision}, no operator in it quantizes and no weight is a half float");
         return Ok(Finding::not_applicable(CHECK, reason));
     }
     let mut case = Case::default();
     case.note("precision", precision);
-    if scales.quantize + scales.dequantize > 0 {
+    if scales.nodes() > 0 {
         case.note("QuantizeLinear and DequantizeLinear", format!("{} and {}", scales.quantize, scales.dequantize));
         let found = format!("{} of {}", scales.values - scales.bad, scales.values);
-        case.must("scales that are finite and above 0", found, "all".to_owned(), scales.bad == 0 && scales.values > 0);
+        case.must("scales that are finite and above 0", found, "all".to_owned(), scales.bad == 0);
         if scales.dynamic > 0 {
             case.note("scales computed at run time", scales.dynamic.to_string());
         }
@@ -86,10 +93,14 @@ fn scales(model: &ModelProto) -> Result<Scales> {
         match node.op_type() {
             "QuantizeLinear" => counts.quantize += 1,
             "DequantizeLinear" => counts.dequantize += 1,
+            "DynamicQuantizeLinear" => {
+                counts.dynamic += 1;
+                continue;
+            }
             _ => continue,
         }
         let Some(name) = node.input_at(1) else { continue };
-        match graph.initializer.iter().find(|tensor| tensor.name() == name) {
+        match constant(graph, name) {
             Some(tensor) => {
                 let values = tensor.to_f32()?;
                 counts.bad += values.iter().filter(|scale| !(scale.is_finite() && **scale > 0.0)).count();
@@ -99,4 +110,16 @@ fn scales(model: &ModelProto) -> Result<Scales> {
         }
     }
     Ok(counts)
+}
+
+/// A value that the graph holds: an initializer, or the output of a `Constant`.
+fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
+    let node = || graph.node.iter().find(|node| node.op_type() == "Constant" && node.output_at(0) == Some(name));
+    let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
+    initializer.or_else(|| node()?.attribute.iter().find_map(|attribute| attribute.t.as_ref()))
+}
+
+fn has_halves(model: &ModelProto) -> bool {
+    let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
+    tensors.into_iter().any(|tensor| tensor.element_type() == Some(DataType::Float16))
 }

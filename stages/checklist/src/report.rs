@@ -54,7 +54,7 @@ fn word(status: GateStatus) -> &'static str {
     }
 }
 
-/// Text that can't break out of a table cell.
+/// Text that can't break out of a table cell, nor steer the terminal it is shown on.
 fn cell(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
+    text.replace('\\', "\\\\").replace('|', "\\|").replace(char::is_control, " ").replace('<', "&lt;")
 }

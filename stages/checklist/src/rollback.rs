@@ -57,7 +57,15 @@ pub fn check(
     let answers = evaluate(&mut session, &images.decoded, contract, 1, |done| {
         first_answer.get_or_insert_with(|| began.elapsed().as_secs_f64());
         context.progress(done, total, "images", "rollback: replaying test images")
-    })?;
+    });
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(error) => {
+            context.check_cancelled()?;
+            case.must("answering the test images", error.to_string(), "an answer to each".to_owned(), false);
+            return Ok(case.close(CHECK, String::new()));
+        }
+    };
     let seconds = first_answer.unwrap_or(f64::INFINITY);
     case.must("time to the first answer", format!("{seconds:.2} s"), format!("at most {} s", bounds.max_time), seconds <= bounds.max_time);
     case.must("answers that are not finite", answers.not_finite().to_string(), "0".to_owned(), answers.not_finite() == 0);

@@ -11,7 +11,7 @@ use stagewright_measure::{
     statistics::{median, percentile, sorted},
 };
 use stagewright_onnx::Session;
-use stagewright_sdk::{Context, Result};
+use stagewright_sdk::{Context, Result, StageFault};
 
 use crate::{
     finding::{Case, Finding},
@@ -24,6 +24,9 @@ const CHECK: &str = "stress";
 /// another order.
 const TOLERANCE: f32 = 1e-4;
 
+/// Fewest requests a second.
+const LEAST_RATE: f64 = 0.001;
+
 /// Growth of p99 below this many milliseconds is the clock's and the scheduler's.
 const DRIFT_FLOOR_MS: f64 = 1.0;
 
@@ -35,6 +38,8 @@ const REST_FACTOR: f64 = 20.0;
 pub struct Load {
     /// Latency of each request in milliseconds, from when it was due, in order.
     pub latencies: Vec<f64>,
+    /// Requests that were never sent, because the test took twice its time.
+    pub unsent: u64,
     /// Requests that were answered wrongly.
     pub wrong: usize,
     /// Requests that failed, with the first failure's text.
@@ -44,7 +49,7 @@ pub struct Load {
 }
 
 /// Sends `rate` requests a second for `time`. `answer` handles the request with this number and says whether the answer is
-/// right.
+/// right. Where the handler is so slow that twice the time is over before all are sent, the rest is left out and counted.
 ///
 /// # Errors
 /// `tick`, called between requests, says stop.
@@ -57,11 +62,15 @@ pub fn drive(
     let mut load = Load::default();
     let began = Instant::now();
     for number in 0.. {
-        let due = Duration::from_secs_f64(number as f64 / rate);
+        let due = Duration::try_from_secs_f64(number as f64 / rate).unwrap_or(Duration::MAX);
         if due >= time {
             break;
         }
         let now = began.elapsed();
+        if now >= time * 2 {
+            load.unsent = (time.as_secs_f64() * rate).ceil() as u64 - number as u64;
+            break;
+        }
         tick(now)?;
         if now < due {
             std::thread::sleep(due - now);
@@ -102,15 +111,21 @@ pub fn check(
         golden.push(session.run_sized(image(number), 1, samples.size)?);
         rest.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    let at_rest = median(&rest);
+    // Not below a microsecond, so that the rate is a number.
+    let at_rest = median(&rest).max(1e-3);
     let rate = wanted.rate.unwrap_or(500.0 / at_rest);
+    if !(rate >= LEAST_RATE && rate.is_finite()) {
+        return Err(StageFault::user(format!("`stress.rate` is {rate}; it must be at least {LEAST_RATE} requests a second")));
+    }
     let max_p99 = wanted.max_p99.unwrap_or(REST_FACTOR * at_rest);
-    let seconds = extent.stress.as_secs();
+    let whole = extent.stress.as_millis() as u64;
+    let message = format!("stress at {rate:.0}/s");
     let load = drive(
         rate,
         extent.stress,
         |number| Ok(matches(&session.run_sized(image(number), 1, samples.size)?, &golden[number % count])),
-        |now| context.progress(now.as_secs().min(seconds), seconds, "s", format!("stress at {rate:.0}/s")),
+        // One less than whole at most: the last report of a count is never dropped, and this one is made for every request.
+        |now| context.progress((now.as_millis() as u64).min(whole.saturating_sub(1)), whole, "ms", message.as_str()),
     )?;
     Ok(judge(&load, rate, max_p99, wanted.max_drift.unwrap_or(extent.drift), at_rest))
 }
@@ -135,6 +150,7 @@ pub fn judge(load: &Load, rate: f64, max_p99: f64, max_drift: f64, at_rest: f64)
         Some(text) => format!("{} ({text})", load.errors),
         None => load.errors.to_string(),
     };
+    case.must("requests not sent in twice the time", load.unsent.to_string(), "0".to_owned(), load.unsent == 0);
     case.must("requests that failed", errors, "0".to_owned(), load.errors == 0);
     case.must("answers unlike the golden ones", load.wrong.to_string(), "0".to_owned(), load.wrong == 0);
     case.must("p99 from due to answered", format!("{p99:.2} ms"), format!("at most {max_p99:.2} ms"), p99 <= max_p99);

@@ -11,6 +11,8 @@ const HALF: usize = 2048;
 const ENTROPY_BINS: usize = 2048;
 /// Bins of an 8-bit value's histogram that the entropy method compares with.
 const QUANTIZED_BINS: usize = 128;
+/// Levels of an unsigned 8-bit value, for values that are never negative.
+const UNSIGNED_LEVELS: usize = 256;
 /// Share of probability given to empty bins, so that the divergence stays finite.
 const SMOOTHING: f32 = 0.0001;
 
@@ -62,11 +64,16 @@ impl Histogram {
         if wanted >= 1.0 { self.range } else { self.within(-threshold, threshold) }
     }
 
-    /// The range whose quantized histogram diverges the least from the real one.
+    /// The range whose quantized histogram diverges the least from the real one (Kullback-Leibler).
     ///
-    /// Every symmetric range of at least [`QUANTIZED_BINS`] bins is tried: its values, with all outside cut to its ends,
-    /// against the same values merged into as many bins as a quantized activation has.
+    /// For values of both signs every symmetric range of at least [`QUANTIZED_BINS`] bins is tried: its values, with all
+    /// outside cut to its ends, against the same values merged into as many bins as a signed activation has (the scheme of
+    /// ONNX Runtime's tool). Values that are never negative, as after a Relu, have all 256 levels for themselves, and a
+    /// symmetric search would cut off far too much: for them every range from 0 up is tried against [`UNSIGNED_LEVELS`] levels.
     pub fn entropy(&self) -> Range {
+        if self.range.min >= 0.0 {
+            return self.one_sided_entropy();
+        }
         let merge = 2 * HALF / ENTROPY_BINS;
         let counts: Vec<u64> = self.counts.chunks_exact(merge).map(|bins| bins.iter().sum()).collect();
         let zero = ENTROPY_BINS / 2;
@@ -82,7 +89,25 @@ impl Histogram {
         self.within(edge(best.1), edge(best.2))
     }
 
-    /// At most what was seen, and with 0 inside.
+    fn one_sided_entropy(&self) -> Range {
+        let mut counts = self.counts[HALF..].to_vec();
+        // Zeros are exact whatever the range; their spike must not decide it.
+        counts[0] = counts[1];
+        let mut outside: u64 = counts[UNSIGNED_LEVELS..].iter().sum();
+        let mut best = (f64::INFINITY, UNSIGNED_LEVELS);
+        for end in UNSIGNED_LEVELS..=HALF {
+            let divergence = one_sided_divergence(&counts[..end], outside);
+            // Of equal ones the widest.
+            if divergence <= best.0 {
+                best = (divergence, end);
+            }
+            outside -= counts.get(end).copied().unwrap_or(0);
+        }
+        let edge = (self.limit * best.1 as f64 / HALF as f64) as f32;
+        self.within(0.0, edge)
+    }
+
+    /// At most what was seen.
     fn within(&self, min: f32, max: f32) -> Range {
         Range { min: min.max(self.range.min), max: max.min(self.range.max) }
     }
@@ -114,6 +139,31 @@ fn divergence(counts: &[u64], start: usize, end: usize) -> f32 {
         (Some(cut), Some(spread)) => relative_entropy(&cut, &spread),
         _ => f32::INFINITY,
     }
+}
+
+/// Divergence of `counts`, with what lies outside added to the last bin, from the same counts in [`UNSIGNED_LEVELS`] levels,
+/// each spread evenly over its filled bins. Infinite where a bin has something in one of the two alone.
+fn one_sided_divergence(counts: &[u64], outside: u64) -> f64 {
+    let bins = counts.len();
+    let total: u64 = counts.iter().sum();
+    let mut divergence = 0.0;
+    let mut start = 0;
+    for level in 1..=UNSIGNED_LEVELS {
+        // Bins whose lower edge lies inside the level.
+        let end = (level * bins).div_ceil(UNSIGNED_LEVELS).min(bins);
+        let level = &counts[start..end];
+        let filled = level.iter().filter(|&&count| count != 0).count();
+        let each = level.iter().sum::<u64>() as f64 / filled.max(1) as f64 / total as f64;
+        for (offset, &count) in level.iter().enumerate() {
+            let cut = if start + offset == bins - 1 { count + outside } else { count };
+            if cut != 0 {
+                let share = cut as f64 / (total + outside) as f64;
+                divergence += if count == 0 { f64::INFINITY } else { share * (share / each).ln() };
+            }
+        }
+        start = end;
+    }
+    divergence
 }
 
 /// Moves a little from the filled bins to the empty ones; `None` if all are empty.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use stagewright_sdk::StageFault;
+use stagewright_tensorrt::Version;
 
-use crate::{HardwareCompatibility, Params, Profile, ProfilingVerbosity, TimingCache, Version};
+use crate::{HardwareCompatibility, Params, Profile, ProfilingVerbosity, TimingCache};
 
 /// Files that a build reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq)]

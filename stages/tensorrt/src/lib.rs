@@ -8,27 +8,17 @@
 //! `trtexec` 10.16 and 11.1 document, and play whole runs against a stand-in that prints what `trtexec` prints.
 
 mod args;
-mod engine;
-mod gpu;
-mod layers;
-mod locate;
-mod log;
 mod model;
 mod params;
-mod process;
 mod run;
 
 pub use args::{Arguments, arguments};
-pub use engine::{EngineFile, FORMAT};
-pub use gpu::{Gpu, parse_gpus, select};
-pub use layers::{LayerReport, report};
-pub use locate::{Installation, Machine, Version, locate};
-pub use log::{Line, Reading, Severity, diagnose};
 pub use model::{Model, Profile, profiles};
 pub use params::{
     BatchRange, HardwareCompatibility, Params, Precision, ProfilingVerbosity, ShapeRange, TimingCache,
 };
 pub use run::{platform, run_on};
+pub use stagewright_tensorrt::{Machine, Version, locate};
 
 use stagewright_sdk::{
     Context, Determinism, Manifest, ManifestExt, Platform, Port, PortExt, Resources, Result, Stage, manifest,

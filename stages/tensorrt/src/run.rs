@@ -5,23 +5,21 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
-    os::unix::process::ExitStatusExt,
     path::Path,
-    process::ExitStatus,
 };
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use stagewright_sdk::{Context, ErrorClass, Fault, FaultExt, GateStatus, Platform, Result, StageFault};
+use stagewright_tensorrt::{
+    EngineFile, FORMAT, FileFact, Gpu, Installation, LayerReport, Line, Machine, Reading, Severity, Shapes,
+    diagnose, gpus, locate,
+    process::{Ended, Job, stream},
+    report, select,
+};
 
 use crate::{
-    Arguments, EngineFile, FORMAT, Gpu, Installation, LayerReport, Line, Machine, Model, Params, Precision,
-    Profile, ProfilingVerbosity, Reading, Severity, TimingCache, arguments, diagnose,
-    engine::{FileFact, Shapes},
-    gpu::{gpus, select},
-    layers, locate,
-    process::{Ended, stream},
-    profiles,
+    Arguments, Model, Params, Precision, Profile, ProfilingVerbosity, TimingCache, arguments, profiles,
 };
 
 /// What this machine is to the stage.
@@ -168,7 +166,9 @@ fn build(context: &mut Context, installation: &Installation, list: &[OsString]) 
     let mut log = File::create(&path).or_environment(format_args!("cannot write {}", path.display()))?;
     let mut reading = Reading::default();
     let mut message = "starting trtexec";
-    let ended = stream(&installation.program, list, installation.libraries.as_deref(), |line| {
+    let libraries = installation.libraries.as_deref();
+    let job = Job { program: &installation.program, arguments: list, libraries, folder: None };
+    let ended = stream(&job, |line| {
         if let Some(line) = line {
             writeln!(log, "{line}")?;
             if let Some(next) = reading.take(line) {
@@ -187,7 +187,7 @@ fn build(context: &mut Context, installation: &Installation, list: &[OsString]) 
         Stopped::Io(error) => StageFault::environment(format!("cannot run {program}: {error}")),
     })?;
     if !ended.status.success() {
-        return Err(diagnose(&reading, &how(ended.status)));
+        return Err(diagnose(&reading, &ended.how()));
     }
     let engine_written = list
         .iter()
@@ -201,22 +201,13 @@ fn build(context: &mut Context, installation: &Installation, list: &[OsString]) 
     Ok((reading, ended))
 }
 
-fn how(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("failed with exit code {code}"),
-        (None, Some(9)) => "was killed (signal 9; often for want of main memory)".to_owned(),
-        (None, Some(signal)) => format!("crashed with signal {signal}"),
-        (None, None) => "failed".to_owned(),
-    }
-}
-
 fn read_layers(context: &mut Context, params: &Params, path: &Path) -> Result<LayerReport> {
     if params.profiling_verbosity == ProfilingVerbosity::None {
         return Ok(LayerReport::default());
     }
     // An engine whose layers can't be read is an engine all the same.
     let read =
-        fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| layers::report(&text));
+        fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| report(&text));
     Ok(read.unwrap_or_else(|reason| {
         context.warn(format!("cannot read the layer report of trtexec: {reason}"));
         LayerReport::default()

@@ -31,7 +31,9 @@ pub fn ask<T: DeserializeOwned>(argument: &str, more: &[&OsStr]) -> Result<T> {
         let message = format!("the process for `{argument}` ended with {}: {last}", done.status);
         return Err(StageFault::environment(message));
     }
-    serde_json::from_slice(&done.stdout).or_internal(format_args!("the process for `{argument}` gave no measurement"))
+    // A library below may print lines of its own before.
+    let line = done.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    serde_json::from_slice(line).or_internal(format_args!("the process for `{argument}` gave no measurement"))
 }
 
 /// Does `work` and prints its answer if the program was started with `argument`; call it first in `main`.
@@ -41,7 +43,8 @@ pub fn answer<T: Serialize>(argument: &str, work: impl FnOnce(&[OsString]) -> Re
     if first != argument {
         return None;
     }
-    let text = work(more).and_then(|answer| serde_json::to_string(&answer).or_internal("cannot encode the measurement"));
+    let text = work(more)
+        .and_then(|answer| serde_json::to_string(&answer).or_internal("cannot encode the measurement"));
     Some(match text {
         Ok(text) => {
             println!("{text}");
@@ -59,6 +62,7 @@ pub fn answer<T: Serialize>(argument: &str, work: impl FnOnce(&[OsString]) -> Re
 /// # Errors
 /// One is not a number, or there are not `N`.
 pub fn numbers<const N: usize>(arguments: &[OsString]) -> Result<[usize; N]> {
-    let numbers: Vec<usize> = arguments.iter().filter_map(|number| number.to_str()?.parse().ok()).collect();
-    numbers.try_into().map_err(|_| StageFault::internal(format!("{N} numbers are wanted, not {arguments:?}")))
+    let numbers: Option<Vec<usize>> = arguments.iter().map(|number| number.to_str()?.parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+    numbers.ok_or_else(|| StageFault::internal(format!("{N} numbers are wanted, not {arguments:?}")))
 }

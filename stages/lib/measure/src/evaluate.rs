@@ -93,7 +93,8 @@ impl Predictions {
 
     /// Share of samples for which two models name the same class, in percent.
     pub fn agreement_percent(&self, other: &Self) -> f64 {
-        let same = self.top1.iter().zip(&other.top1).filter(|(one, other)| one.is_some() && one == other).count();
+        let same =
+            self.top1.iter().zip(&other.top1).filter(|(one, other)| one.is_some() && one == other).count();
         percent(same, self.len())
     }
 
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn shares_and_the_class_that_lost_most() {
-        let class = |class: usize| std::array::from_fn(|index| if index == class { 9.0 } else { -(index as f32) });
+        let class =
+            |class: usize| std::array::from_fn(|index| if index == class { 9.0 } else { -(index as f32) });
         let base = predictions(&[(0, class(0)), (0, class(0)), (1, class(1)), (1, class(2))]);
         let small = predictions(&[(0, class(0)), (0, class(1)), (1, class(1)), (1, class(2))]);
         assert_eq!((base.top1_percent(), small.top1_percent()), (75.0, 50.0));

@@ -73,7 +73,8 @@ impl Load<'_> {
     }
 
     fn open(&self) -> Result<(Session, Vec<f32>)> {
-        let options = SessionOptions { threads: self.threads, size: Some(self.size), ..SessionOptions::default() };
+        let options =
+            SessionOptions { threads: self.threads, size: Some(self.size), ..SessionOptions::default() };
         let session = Session::open(self.model, &options)?;
         Ok((session, vec![0.5; self.batch * 3 * self.size[0] * self.size[1]]))
     }
@@ -102,8 +103,10 @@ pub fn answer() -> Option<ExitCode> {
 }
 
 fn parse<const N: usize>(arguments: &[OsString]) -> Result<(Load<'_>, [usize; N])> {
-    let (model, numbers) = arguments.split_first().ok_or_else(|| StageFault::internal("a model is wanted"))?;
-    let (common, more) = numbers.split_at_checked(4).ok_or_else(|| StageFault::internal("numbers are missing"))?;
+    let (model, numbers) =
+        arguments.split_first().ok_or_else(|| StageFault::internal("a model is wanted"))?;
+    let (common, more) =
+        numbers.split_at_checked(4).ok_or_else(|| StageFault::internal("numbers are missing"))?;
     let [batch, height, width, threads] = child::numbers(common)?;
     Ok((Load { model: Path::new(model), batch, size: [height, width], threads }, child::numbers(more)?))
 }
@@ -123,7 +126,9 @@ fn answer_peak(arguments: &[OsString]) -> Result<Memory> {
 fn answer_growth(arguments: &[OsString]) -> Result<Growth> {
     let (load, [inferences, sessions]) = parse(arguments)?;
     let (mut session, input) = load.open()?;
-    let inferences = observe(inferences, || session.run_sized(&input, load.batch, load.size).map(drop).map_err(Into::into))?;
+    let inferences = observe(inferences, || {
+        session.run_sized(&input, load.batch, load.size).map(drop).map_err(Into::into)
+    })?;
     let sessions = observe(sessions, || {
         let (mut session, input) = load.open()?;
         session.run_sized(&input, load.batch, load.size)?;
@@ -140,8 +145,8 @@ pub fn observe(count: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec
     for _ in 0..count / 10 {
         work()?;
     }
-    let step = (count / POINTS).max(1);
-    let mut points = Vec::with_capacity(POINTS + 1);
+    let step = count.div_ceil(POINTS).max(1);
+    let mut points = Vec::with_capacity(POINTS);
     for done in 1..=count {
         work()?;
         if done % step == 0 {
@@ -163,5 +168,6 @@ fn status(field: &str) -> Result<u64> {
     let text = fs::read_to_string("/proc/self/status").or_environment("cannot read /proc/self/status")?;
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| StageFault::environment(format!("/proc/self/status has no {field}")))
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| StageFault::environment(format!("/proc/self/status has no {field}")))
 }

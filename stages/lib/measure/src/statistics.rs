@@ -39,13 +39,14 @@ pub fn sorted(values: &[f64]) -> Vec<f64> {
 /// Nearest-rank percentile of ascending values: the smallest value that at least `percent` % of them do not exceed (rank
 /// ⌈percent/100 · n⌉). NaN for no values.
 pub fn percentile(ascending: &[f64], percent: f64) -> f64 {
-    let rank = (percent / 100.0 * ascending.len() as f64).ceil() as usize;
+    // 99.9 % of 1,000 is 999, not the 999.000…1 that binary fractions make of it.
+    let rank = (percent * ascending.len() as f64 / 100.0 - 1e-9).ceil() as usize;
     ascending.get(rank.clamp(1, ascending.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
 }
 
 /// A percentile with its distribution-free 95 % interval between order statistics, by the normal approximation of the
-/// binomial ranks n·p ± z·√(n·p·(1−p)) (Conover, Practical Nonparametric Statistics, 3.2). Where the sample is too small to
-/// bound it, the bound is the smallest or largest value.
+/// binomial ranks n·p ± z·√(n·p·(1−p)), rounded outwards (Conover, Practical Nonparametric Statistics, 3.2). Where the sample
+/// is too small to bound it, the bound is the smallest or largest value.
 pub fn percentile_interval(ascending: &[f64], percent: f64) -> Interval {
     let count = ascending.len() as f64;
     let share = percent / 100.0;
@@ -61,13 +62,16 @@ pub fn percentile_interval(ascending: &[f64], percent: f64) -> Interval {
     }
 }
 
-/// Slope of y over x by Theil and Sen: the median of the slopes between all pairs, with Sen's 95 % interval from Kendall's
-/// variance n(n−1)(2n+5)/18 (no ties). Robust: up to 29 % of the points may be anything. None for fewer than three
-/// different x.
+/// Slope of y over x by Theil and Sen: the median of the slopes between all pairs of different x, with Sen's 95 % interval
+/// (Hollander and Wolfe, Nonparametric Statistical Methods, 9.3) from Kendall's variance n(n−1)(2n+5)/18, ranks rounded
+/// outwards. Equal y would make the variance smaller, which is left out: the interval is never too narrow. Robust: up to 29 %
+/// of the points may be anything. None for fewer than three points, or where all x are equal.
 pub fn theil_sen(points: &[(f64, f64)]) -> Option<Interval> {
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (index, (x1, y1)) in points.iter().enumerate() {
-        slopes.extend(points[index + 1..].iter().filter(|(x2, _)| x2 != x1).map(|(x2, y2)| (y2 - y1) / (x2 - x1)));
+        slopes.extend(
+            points[index + 1..].iter().filter(|(x2, _)| x2 != x1).map(|(x2, y2)| (y2 - y1) / (x2 - x1)),
+        );
     }
     if points.len() < 3 || slopes.is_empty() {
         return None;
@@ -79,7 +83,8 @@ pub fn theil_sen(points: &[(f64, f64)]) -> Option<Interval> {
     let at = |rank: f64| slopes[(rank.clamp(0.0, pairs - 1.0)) as usize];
     Some(Interval {
         estimate: median(&slopes),
-        low: at(((pairs - spread) / 2.0).floor()),
+        // Counted from 1 these are the ranks M and N + 1 − M of the N slopes, M = (N − spread)/2.
+        low: at(((pairs - spread) / 2.0).floor() - 1.0),
         high: at(((pairs + spread) / 2.0).ceil()),
     })
 }
@@ -109,12 +114,18 @@ impl Discordant {
     /// Accuracy of the first minus accuracy of the second, in points of percent, with the 95 % Wald interval for paired
     /// proportions (Fleiss, Statistical Methods for Rates and Proportions, 13.1): variance (b + c − (b − c)²/n)/n².
     pub fn drop(&self) -> Interval {
-        let (only_first, only_second, count) = (self.first_only as f64, self.second_only as f64, self.samples as f64);
+        let (only_first, only_second, count) =
+            (self.first_only as f64, self.second_only as f64, self.samples as f64);
         let difference = (only_first - only_second) / count;
-        let variance = (only_first + only_second - (only_first - only_second).powi(2) / count) / count.powi(2);
+        let variance =
+            (only_first + only_second - (only_first - only_second).powi(2) / count) / count.powi(2);
         let spread = Z95 * variance.max(0.0).sqrt();
         let points = |share: f64| share * 100.0;
-        Interval { estimate: points(difference), low: points(difference - spread), high: points(difference + spread) }
+        Interval {
+            estimate: points(difference),
+            low: points(difference - spread),
+            high: points(difference + spread),
+        }
     }
 
     /// Exact two-sided McNemar test: probability of so uneven a split of the discordant samples if both were equally good.

@@ -30,8 +30,9 @@ impl TestImages {
             test = stratified(&dataset, &test, count, context.seed());
         }
         let total = test.len() as u64;
-        let decoded =
-            Decoded::load(&dataset, contract, &test, |done| context.progress(done, total, "images", "reading test images"))?;
+        let decoded = Decoded::load(&dataset, contract, &test, |done| {
+            context.progress(done, total, "images", "reading test images")
+        })?;
         Ok(Self { decoded })
     }
 

@@ -1,11 +1,24 @@
 //! Versions, log lines, failures, GPUs and layers, read from what the programs print.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{FP32_LAYERS, H100, INT8_LAYERS};
 use stagewright_sdk::ErrorClass;
-use stagewright_stage_tensorrt::{Line, Reading, Severity, Version, diagnose, parse_gpus, report, select};
+use stagewright_tensorrt::{Line, Reading, Severity, Version, diagnose, parse_gpus, report, select, visible};
+
+const H100: &str = "NVIDIA H100 80GB HBM3, 9.0, 570.86.15, 81559, GPU-0000-1111";
+
+const INT8_LAYERS: &str = r#"{"Layers": [
+  {"Name": "image/q", "LayerType": "Reformat", "Inputs": [{"Name": "image", "Dimensions": [1,3,32,32], "Format/Datatype": "Row major linear FP32"}],
+   "Outputs": [{"Name": "q", "Dimensions": [1,3,32,32], "Format/Datatype": "Four wide channel vectorized row major Int8 format"}]},
+  {"Name": "conv1 + relu1", "LayerType": "CaskConvolution", "TacticName": "sm80_xmma_fprop_i8",
+   "Inputs": [{"Name": "q", "Dimensions": [1,3,32,32], "Format/Datatype": "Four wide channel vectorized row major Int8 format"}],
+   "Outputs": [{"Name": "y", "Dimensions": [1,8,32,32], "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}]},
+  {"Name": "fc", "LayerType": "gemm", "TacticName": "sm80_gemm_f16", "Inputs": [{"Name": "z", "Dimensions": [1,8], "Format/Datatype": "Half"}],
+   "Outputs": [{"Name": "logits", "Dimensions": [1,3], "Format/Datatype": "Float"}]}
+], "Bindings": ["image", "logits"]}"#;
+
+const FP32_LAYERS: &str = r#"{"Layers": [{"Name": "mean", "LayerType": "CaskPooling",
+  "Inputs": [{"Name": "image", "Dimensions": [1,3,32,32], "Format/Datatype": "Row major linear FP32"}],
+  "Outputs": [{"Name": "logits", "Dimensions": [1,3], "Format/Datatype": "Row major linear FP32"}]}], "Bindings": []}"#;
 
 #[test]
 fn the_banner_tells_the_version() {
@@ -69,7 +82,16 @@ fn progress_and_device_are_read() {
 
 #[test]
 fn each_failure_has_its_reason_its_class_and_its_hint() {
-    let cases: [(&[&str], ErrorClass, &str, &str); 9] = [
+    let cases: [(&[&str], ErrorClass, &str, &str); 10] = [
+        (
+            &[
+                "[E] [TRT] IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Serialization assertion stdVersionRead == kSERIALIZATION_VERSION failed.Version tag does not match. Note: Current Version: 240, Serialized Engine Version: 239)",
+                "[E] Engine deserialization failed",
+            ],
+            ErrorClass::Environment,
+            "Version tag does not match",
+            "build it again here",
+        ),
         (
             &[
                 "[E] [TRT] [defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)",
@@ -171,6 +193,11 @@ fn gpus_are_read_and_chosen_as_cuda_chooses() {
         name(Some("7"), 0),
         Err("CUDA_VISIBLE_DEVICES names `7`, nvidia-smi lists 2 GPUs and not that one".to_owned())
     );
+    let visible = |list| visible(&gpus, list).into_iter().map(|gpu| gpu.uuid).collect::<Vec<_>>();
+    assert_eq!(visible(None), ["GPU-0000-1111", "GPU-2222-3333"]);
+    assert_eq!(visible(Some("1")), ["GPU-2222-3333"]);
+    // The first entry that is not there ends the list, as CUDA does it.
+    assert_eq!(visible(Some("1,-1,0")), ["GPU-2222-3333"]);
     assert_eq!(name(None, 2), Err("GPU 2 is asked for, there are 2".to_owned()));
     assert_eq!(
         parse_gpus("No devices were found\n"),

@@ -1,8 +1,10 @@
 //! `engine.json`: what has to be known of an engine before it is loaded, and how it was made.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stagewright_sdk::{FaultExt, Result, StageFault};
 
 use crate::{Gpu, LayerReport};
 
@@ -39,6 +41,25 @@ pub struct EngineFile {
     pub build_seconds: f64,
     /// Number types of the layers, as far as TensorRT tells.
     pub layers: LayerReport,
+}
+
+impl EngineFile {
+    /// Reads `engine.json` of an engine's folder.
+    ///
+    /// # Errors
+    /// It is not there, or not of a format that is known here.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("engine.json");
+        let text = fs::read(&path).or_user(format_args!("cannot read {}", path.display()))?;
+        let value: Value =
+            serde_json::from_slice(&text).or_user(format_args!("{} is not JSON", path.display()))?;
+        let format = value.get("format").and_then(Value::as_str).unwrap_or("none");
+        if format != FORMAT {
+            let message = format!("{} has the format {format}; {FORMAT} can be read", path.display());
+            return Err(StageFault::user(message).hint("build the engine again with this release"));
+        }
+        serde_json::from_value(value).or_user(format_args!("{} is not {FORMAT}", path.display()))
+    }
 }
 
 /// Shapes of one input.

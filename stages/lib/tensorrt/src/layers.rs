@@ -105,7 +105,7 @@ fn moves_only(kind: &str) -> bool {
 }
 
 /// The number type in a format such as `Thirty-two wide channel vectorized row major Int8 format` or `Half`.
-pub(crate) fn number_type(format: &str) -> Option<&'static str> {
+fn number_type(format: &str) -> Option<&'static str> {
     let format = format.to_lowercase();
     // `bfloat16` holds `float`, `uint8` holds `int8`: the longer word first.
     let words = [

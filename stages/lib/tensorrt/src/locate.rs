@@ -13,7 +13,7 @@ use stagewright_sdk::StageFault;
 
 use crate::process::capture;
 
-/// What of the environment the stage looks at, so that a test can give another.
+/// What of the environment is looked at, so that a test can give another.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
     /// Folders of programs, as `PATH`.

@@ -60,6 +60,26 @@ fn parse_gpu(line: &str) -> Result<Gpu, String> {
     }
 }
 
+/// The GPUs that a CUDA program sees, by its numbers: `CUDA_VISIBLE_DEVICES` picks and orders, and ends at the first entry
+/// that is not there.
+pub fn visible(gpus: &[Gpu], visible: Option<&str>) -> Vec<Gpu> {
+    (0..gpus.len()).map_while(|device| select(gpus, visible, device).ok()).collect()
+}
+
+/// Memory of one GPU that is in use now, by whatever program, in bytes.
+///
+/// # Errors
+/// `nvidia-smi` is not there or does not tell, which it does not for a GPU that shares the machine's memory.
+pub fn memory_used(machine: &Machine, uuid: &str) -> Result<u64, String> {
+    let program = machine.program("nvidia-smi").ok_or("nvidia-smi was not found")?;
+    let which = format!("--id={uuid}");
+    let query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits", which.as_str()];
+    let output = capture(&program, &query, None, Duration::from_secs(30))
+        .map_err(|error| format!("nvidia-smi: {error}"))?;
+    let said = output.lines().next().unwrap_or_default().trim();
+    said.parse::<u64>().map(|mib| mib << 20).map_err(|_| format!("nvidia-smi said: {said}"))
+}
+
 /// The GPU that a CUDA program sees as `device`: `CUDA_VISIBLE_DEVICES` picks and orders by index or UUID.
 ///
 /// # Errors

@@ -124,7 +124,20 @@ struct Pattern {
     hint: &'static str,
 }
 
-const PATTERNS: [Pattern; 9] = [
+const PATTERNS: [Pattern; 10] = [
+    Pattern {
+        words: &[
+            "not compatible with this version of tensorrt",
+            "incompatible device",
+            "engine deserialization failed",
+            "failed to deserialize",
+            "serialization error",
+            "magic tag does not match",
+            "version tag does not match",
+        ],
+        fault: StageFault::environment,
+        hint: "an engine runs only with the TensorRT and on the model of GPU it was built for: build it again here",
+    },
     Pattern {
         words: &["out of memory", "outofmemory", "cudaerrormemoryallocation", "insufficient memory"],
         fault: StageFault::environment,
@@ -194,7 +207,7 @@ const PATTERNS: [Pattern; 9] = [
     },
 ];
 
-/// The fault of a build that failed: the errors that `trtexec` gave, whose they are, what to do. `how` says how the program
+/// The fault of a run of `trtexec` that failed: the errors that `trtexec` gave, whose they are, what to do. `how` says how the program
 /// ended.
 pub fn diagnose(reading: &Reading, how: &str) -> StageFault {
     // The last errors only say that there was one.
@@ -216,6 +229,6 @@ pub fn diagnose(reading: &Reading, how: &str) -> StageFault {
     let fits = |pattern: &&Pattern| pattern.words.iter().any(|words| said.contains(words));
     match PATTERNS.iter().find(fits) {
         Some(pattern) => (pattern.fault)(message).hint(pattern.hint),
-        None => StageFault::environment(message).hint("the stage's log holds all that trtexec said"),
+        None => StageFault::environment(message).hint("the log holds all that trtexec said"),
     }
 }

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     io::{self, BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -14,23 +15,51 @@ use std::{
 /// How often a running program is looked at when it says nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A program to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub arguments: &'a [OsString],
+    /// Folder of shared libraries that goes before those of the environment.
+    pub libraries: Option<&'a Path>,
+    /// Folder it works in; this process's if none.
+    pub folder: Option<&'a Path>,
+}
+
 /// How a program ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
+    /// Exit code or signal.
     pub status: ExitStatus,
+    /// Seconds from its start to its end.
     pub seconds: f64,
 }
 
+impl Ended {
+    /// How it ended, as a part of a sentence; for one that did not succeed.
+    pub fn how(&self) -> String {
+        match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => format!("failed with exit code {code}"),
+            (None, Some(9)) => "was killed (signal 9; often for want of main memory)".to_owned(),
+            (None, Some(signal)) => format!("crashed with signal {signal}"),
+            (None, None) => "failed".to_owned(),
+        }
+    }
+}
+
 /// Runs a program and gives every line of its output and error streams to `listen`, in the order they come. An error of
-/// `listen`, which is also asked with `None` when nothing comes, ends the program.
-pub(crate) fn stream<E: From<io::Error>>(
-    program: &Path,
-    arguments: &[OsString],
-    libraries: Option<&Path>,
+/// `listen`, which is also asked with `None` when nothing comes (about every 100 ms), ends the program.
+///
+/// # Errors
+/// The program can't be started, or `listen` fails.
+pub fn stream<E: From<io::Error>>(
+    job: &Job<'_>,
     mut listen: impl FnMut(Option<&str>) -> Result<(), E>,
 ) -> Result<Ended, E> {
     let started = Instant::now();
-    let mut child = Guard(command(program, arguments, libraries).spawn()?);
+    let mut child = Guard(command(job).spawn()?);
     let (sender, lines) = mpsc::channel::<String>();
     let pipes: [Option<Box<dyn Read + Send>>; 2] = [
         child.0.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
@@ -70,7 +99,10 @@ pub(crate) fn stream<E: From<io::Error>>(
 
 /// Everything a program says, when it ends within `limit`. Its exit status does not matter: some say what is asked and
 /// then fail.
-pub(crate) fn capture(
+///
+/// # Errors
+/// It can't be started, or takes longer.
+pub fn capture(
     program: &Path,
     arguments: &[&str],
     libraries: Option<&Path>,
@@ -79,7 +111,8 @@ pub(crate) fn capture(
     let arguments: Vec<OsString> = arguments.iter().map(|argument| OsStr::new(argument).to_owned()).collect();
     let deadline = Instant::now() + limit;
     let mut text = String::new();
-    stream(program, &arguments, libraries, |line| {
+    let job = Job { program, arguments: &arguments, libraries, folder: None };
+    stream(&job, |line| {
         if let Some(line) = line {
             text.push_str(line);
             text.push('\n');
@@ -95,12 +128,15 @@ pub(crate) fn capture(
     Ok(text)
 }
 
-fn command(program: &Path, arguments: &[OsString], libraries: Option<&Path>) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn command(job: &Job<'_>) -> Command {
+    let mut command = Command::new(job.program);
+    if let Some(folder) = job.folder {
+        command.current_dir(folder);
+    }
+    command.args(job.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // CUDA counts GPUs by speed unless told otherwise; nvidia-smi counts by the bus.
     command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-    if let Some(libraries) = libraries {
+    if let Some(libraries) = job.libraries {
         let mut folders = vec![libraries.to_owned()];
         folders.extend(env::split_paths(&env::var_os("LD_LIBRARY_PATH").unwrap_or_default()));
         if let Ok(joined) = env::join_paths(folders) {
