@@ -176,6 +176,13 @@ mod tests {
         let folder = project("[store]\npth = 'x'\n");
         let error = Config::load(folder.path(), &Environment::default()).unwrap_err().to_string();
         let error = error.replace(&folder.path().display().to_string(), "<project>");
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        <project>/stagewright.toml is not a valid project file:
+        TOML parse error at line 2, column 1
+          |
+        2 | pth = 'x'
+          | ^^^
+        unknown field `pth`, expected `path`
+        ");
     }
 }

@@ -42,6 +42,11 @@ pub enum Reason {
         /// Why.
         why: String,
     },
+    /// The stored result has a failed gate, and the stage measures: another run may give another verdict.
+    GateFailed {
+        /// The gate.
+        gate: String,
+    },
     /// `cache: false`.
     Uncached,
     /// The user forced it.
@@ -65,6 +70,7 @@ impl fmt::Display for Reason {
             Self::Lost { blobs } => write!(formatter, "result lost: {blobs} blobs missing"),
             Self::Dropped => formatter.write_str("result no longer stored"),
             Self::Unreadable { why } => write!(formatter, "stored result not readable: {why}"),
+            Self::GateFailed { gate } => write!(formatter, "gate `{gate}` failed last time: measured again"),
             Self::Uncached => formatter.write_str("cache: false"),
             Self::Forced => formatter.write_str("forced"),
         }

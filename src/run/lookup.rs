@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use stagewright_protocol::{Determinism, GateStatus};
+
 use super::{
     failure,
     inputs::{Fingerprints, Input, StoredInput, key_inputs},
@@ -104,7 +106,16 @@ fn usable(
     for output in result.outputs.values() {
         lost += store.missing(&output.artifact).map_err(|error| failure::from_store(&error))?.len() as u64;
     }
-    Ok(if lost > 0 { Err(Reason::Lost { blobs: lost }) } else { Ok(result) })
+    if lost > 0 {
+        return Ok(Err(Reason::Lost { blobs: lost }));
+    }
+    // A verdict on a measurement that failed on a busy machine must not stick to the pipeline for ever.
+    if action.program.manifest.determinism == Determinism::None
+        && let Some(gate) = result.measured.gates.iter().find(|gate| gate.status == GateStatus::Failed)
+    {
+        return Ok(Err(Reason::GateFailed { gate: gate.name.clone() }));
+    }
+    Ok(Ok(result))
 }
 
 fn unreadable_input(action: &Action, port: &str, path: PathBuf, error: &StoreError) -> Failure {

@@ -1,6 +1,6 @@
 //! Order, parallelism, resources, skips, selection, gates, targets, exports, the record.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stagewright::{
@@ -8,7 +8,7 @@ use stagewright::{
     record::{Outcome, RunEvent, RunOutcome, RunState, list_runs, read_run},
     run::{Force, RunError, RunOptions, Selection},
 };
-use stagewright_protocol::{GateStatus, RunRequest};
+use stagewright_protocol::{Determinism, GateStatus, RunRequest};
 
 use crate::project::{ActionExt, Project, metric, options, plan, stage, step, write};
 
@@ -247,19 +247,23 @@ fn gates_fail_the_run_and_keep_the_outputs_also_when_cached() {
     let project = Project::new();
     let gate =
         |status: &str| json!({"step": "gate", "name": "leak", "status": status, "reason": "RSS grew 3 MB"});
-    let actions = || {
-        vec![
-            stage("check", vec![gate("failed"), write("report")]),
-            stage("report", vec![step("concatenate")]).reads("check"),
-            stage("other", vec![gate("not-applicable"), write("x")]),
-        ]
+    let actions = |determinism| {
+        let mut check = stage("check", vec![gate("failed"), write("report")]);
+        Arc::make_mut(&mut check.program.manifest).determinism = determinism;
+        let other = stage("other", vec![gate("not-applicable"), write("x")]);
+        vec![check, stage("report", vec![step("concatenate")]).reads("check"), other]
     };
     for outcome in [Outcome::Ran, Outcome::Cached] {
-        let ran = project.run(actions());
+        let ran = project.run(actions(Determinism::Bitwise));
         assert_eq!(ran.summary.outcome, RunOutcome::GateFailed);
         assert_eq!((ran.outcome("check"), ran.outcome("report")), (outcome, outcome));
     }
-    let mut tolerated = actions();
+    // A measurement may turn out otherwise the next time.
+    let again = project.run(actions(Determinism::None));
+    assert_eq!((again.outcome("check"), again.outcome("report")), (Outcome::Ran, Outcome::Cached));
+    assert_eq!(again.stage("check").reason, "gate `leak` failed last time: measured again");
+
+    let mut tolerated = actions(Determinism::Bitwise);
     tolerated[0].continue_on_error = true;
     assert_eq!(project.run(tolerated).summary.outcome, RunOutcome::Succeeded);
 }

@@ -66,7 +66,7 @@ fn manifest() -> Value {
         "name": "fake", "version": "1.0.0", "cache-version": 1, "summary": "misbehaves on demand", "probes": true,
         "inputs": {"data": port(false), "more": many},
         "outputs": {"out": port(true), "extra": port(false)},
-        "params": {"type": "object"},
+        "params": {"type": "object", "properties": {"do": {"type": "array", "description": "Steps to carry out."}}},
     })
 }
 

@@ -1,26 +1,24 @@
 //! What each model says to the test images.
 
 use stagewright_dataset::Preprocess;
-use stagewright_measure::{Predictions, TestImages, evaluate, statistics::Discordant};
-use stagewright_onnx::Session;
+use stagewright_measure::{Predictions, TestImages, statistics::Discordant};
 use stagewright_sdk::{Context, NamedInput, Result};
 
-/// Images per run while accuracy is measured.
-const BATCH: usize = 64;
+use crate::model::Model;
 
 /// What every model says to the test images.
 pub fn all(
     context: &mut Context,
     models: &[NamedInput],
-    sessions: &mut [Session],
+    opened: &mut [Box<dyn Model>],
     images: &TestImages,
     contract: &Preprocess,
 ) -> Result<Vec<Predictions>> {
     let total = images.decoded.len() as u64;
     let mut predictions = Vec::with_capacity(models.len());
-    for (model, session) in models.iter().zip(sessions) {
+    for (model, opened) in models.iter().zip(opened) {
         let message = format!("accuracy of {}", model.name);
-        let answers = evaluate(session, &images.decoded, contract, BATCH, |done| {
+        let answers = opened.predict(&images.decoded, contract, &mut |done| {
             context.progress(done, total, "images", message.as_str())
         })?;
         if answers.not_finite() > 0 {

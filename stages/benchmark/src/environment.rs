@@ -4,12 +4,18 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 use stagewright_sdk::Context;
+use stagewright_tensorrt::{Gpu, Machine, gpus, locate, visible};
 
 /// Name of the processor, as the system gives it.
 pub fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.split_once(':')?.1.trim().to_owned()));
     field("model name").or_else(|| field("CPU part")).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The first GPU that a CUDA program sees.
+pub fn gpu(machine: &Machine) -> Option<Gpu> {
+    visible(&gpus(machine).ok()?, machine.visible_devices.as_deref()).into_iter().next()
 }
 
 /// Facts recorded beside every result.
@@ -22,6 +28,17 @@ pub fn facts() -> BTreeMap<String, Value> {
         ("governor".to_owned(), governor.map_or(Value::Null, |text| json!(text.trim()))),
         ("load-average-at-start".to_owned(), load_average().map_or(Value::Null, |load| json!(load))),
         ("onnxruntime".to_owned(), stagewright_onnx::runtime_version().map_or(Value::Null, |version| json!(version))),
+    ])
+}
+
+/// Facts that matter beside those where an engine is measured.
+pub fn gpu_facts(machine: &Machine) -> BTreeMap<String, Value> {
+    let gpu = gpu(machine);
+    let version = locate(machine).map_or(Value::Null, |found| json!(found.version.to_string()));
+    BTreeMap::from([
+        ("gpu".to_owned(), gpu.as_ref().map_or(Value::Null, |gpu| json!(gpu.name))),
+        ("driver".to_owned(), gpu.map_or(Value::Null, |gpu| json!(gpu.driver))),
+        ("tensorrt".to_owned(), version),
     ])
 }
 

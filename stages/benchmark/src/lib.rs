@@ -1,34 +1,38 @@
 //! The stage `benchmark`: accuracy, latency, throughput, memory and size of models side by side.
 //!
 //! Every model sees the same test images under the same preprocessing contract. Latencies are measured in turns
-//! ([`rounds`]), memory in a process of its own for each model, operators with ONNX Runtime's profiler.
+//! ([`rounds`]), memory in a process of its own for each model, operators with ONNX Runtime's profiler. A TensorRT engine is
+//! run by `trtexec`, with how busy the GPU is from Nsight Systems where that is installed.
 
 mod accuracy;
+mod engine;
 mod environment;
+mod model;
+mod onnx;
 mod operators;
 mod params;
-mod plot;
-mod report;
+pub mod plot;
+pub mod report;
 mod results;
 mod rounds;
 
 use std::fs;
 
 pub use params::{DurationParam, Params, Schedule};
-pub use results::{FORMAT, Memory, Results, Variant};
+pub use results::{FORMAT, GpuProfile, Memory, Results, Variant};
 use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
-use stagewright_measure::{Latency, Predictions, Samples, TestImages, check_model, memory, statistics::median};
-use stagewright_onnx::{Session, SessionOptions};
+use stagewright_measure::{Latency, Predictions, Samples, TestImages, statistics::median};
 use stagewright_sdk::{
     Context, Determinism, FaultExt, Manifest, ManifestExt, NamedInput, Platform, Port, PortExt, Resources, Result, Stage,
     StageFault, manifest,
 };
+pub use stagewright_tensorrt::Machine;
 
-use crate::rounds::Times;
-
-/// Runs of the process that measures memory: enough for every buffer to have been allocated.
-const MEMORY_RUNS: usize = 5;
+use crate::{
+    model::{Facts, Model, Setup},
+    rounds::Times,
+};
 
 /// The stage.
 pub struct Benchmark;
@@ -50,10 +54,17 @@ impl Stage for Benchmark {
             .metric("<variant>.top5", "right class among the best five, %; only with more than five classes")
             .metric("<variant>.agreement", "same class as the baseline, %")
             .metric("<variant>.drop", "accuracy lost against the baseline, pp")
-            .metric("<variant>.latency-mean", "latency at batch 1, ms; likewise -p50, -p90, -p99")
+            .metric("<variant>.latency-mean", "mean latency at batch 1, ms")
+            .metric("<variant>.latency-p50", "median latency at batch 1, ms")
+            .metric("<variant>.latency-p90", "90th percentile of the latency at batch 1, ms")
+            .metric("<variant>.latency-p99", "99th percentile of the latency at batch 1, ms")
             .metric("<variant>.throughput", "images per second at the chosen batch")
             .metric("<variant>.memory", "peak memory of a process that does nothing else, MB")
             .metric("<variant>.model-memory", "how much of it the model added, MB")
+            .metric("<variant>.gpu-memory", "memory of the GPU that a TensorRT engine takes, MB")
+            .metric("<variant>.gpu-use", "share of time in which the GPU works, %; TensorRT engines with nsys only")
+            .metric("<variant>.kernel-share", "share of kernels in the GPU's work, %; likewise")
+            .metric("<variant>.memcpy-share", "share of copies in the GPU's work, %; likewise")
             .metric("<variant>.size", "size of the file, MB")
             .metric("<variant>.speedup", "median latency of the baseline divided by its own, ×")
             .resources(Resources { cpus: 0, memory: 0, gpus: 0, exclusive: true })
@@ -62,76 +73,92 @@ impl Stage for Benchmark {
     }
 
     fn probe() -> Platform {
-        // A measurement of another processor is no result for this one.
-        Platform {
+        // A measurement of another processor or GPU is no result for this one.
+        let mut platform = Platform {
             properties: [("cpu".to_owned(), environment::cpu_model())].into(),
             facts: Default::default(),
             missing: Vec::new(),
+        };
+        let machine = Machine::from_env();
+        if let Some(gpu) = environment::gpu(&machine) {
+            platform.properties.insert("gpu".to_owned(), gpu.name);
         }
+        platform
     }
 
     fn run(context: &mut Context, params: Params) -> Result<()> {
-        let schedule = params.duration.schedule();
-        Self::run_on(context, params, schedule)
+        run_on(context, &params, &Machine::from_env())
     }
 }
 
-impl Benchmark {
-    /// Carries the stage out on another schedule than the one its params name.
-    ///
-    /// # Errors
-    /// An input does not fit or can't be measured, or the run is cancelled.
-    pub fn run_on(context: &mut Context, params: Params, schedule: Schedule) -> Result<()> {
-        let models = context.inputs("models").to_vec();
-        let baseline = baseline(&models, &params)?;
-        let threads = if params.threads > 0 { params.threads } else { context.limits().threads as usize };
-        let contract_path = context.input("preprocess")?.to_owned();
-        let contract = Preprocess::load(&contract_path)?;
-        environment::warn_if_busy(context);
-        let environment = environment::facts();
+/// Runs the stage on a machine.
+///
+/// # Errors
+/// A model or the dataset can't be read or does not fit the contract, or the machine lacks what a model needs.
+pub fn run_on(context: &mut Context, params: &Params, machine: &Machine) -> Result<()> {
+    run_for(context, params, params.duration.schedule(), machine)
+}
 
-        let images = TestImages::load(context, &contract, params.accuracy_samples)?;
-        let mut sessions = open_all(&models, &contract, threads)?;
-        let predictions = accuracy::all(context, &models, &mut sessions, &images, &contract)?;
-        let inputs = images.inputs(&contract, params.batch);
-        let stride = 3 * contract.size[0] * contract.size[1];
-        let samples = Samples { inputs: &inputs, stride, size: contract.size };
-        let batch = params.batch.min(images.decoded.len());
-        let times = rounds::time_in_rounds(context, &mut sessions, &samples, batch, schedule)?;
-        drop(sessions);
+/// Runs the stage on a machine with another schedule than the one its params name.
+///
+/// # Errors
+/// As [`run_on`].
+pub fn run_for(context: &mut Context, params: &Params, schedule: Schedule, machine: &Machine) -> Result<()> {
+    let models = context.inputs("models").to_vec();
+    let baseline = baseline(&models, params)?;
+    let threads = if params.threads > 0 { params.threads } else { context.limits().threads as usize };
+    let contract_path = context.input("preprocess")?.to_owned();
+    let contract = Preprocess::load(&contract_path)?;
+    environment::warn_if_busy(context);
+    let mut environment = environment::facts();
 
-        let mut variants = Vec::with_capacity(models.len());
-        for (index, model) in models.iter().enumerate() {
-            context.progress(index as u64, models.len() as u64, "models", "memory and operators")?;
-            let operators = match params.operators {
-                true => operators::profile(&model.path, &samples, threads, context.scratch_dir())?,
-                false => Vec::new(),
-            };
-            let load = memory::Load { model: &model.path, batch, size: contract.size, threads };
-            let measured = Measured {
-                predictions: &predictions[index],
-                baseline: &predictions[baseline],
-                times: &times[index],
-                baseline_times: &times[baseline],
-                memory: memory::peak(&load, MEMORY_RUNS)?,
-                operators,
-                batch,
-            };
-            variants.push(measured.variant(model, &contract)?);
-        }
-        let results = Results {
-            format: FORMAT.to_owned(),
-            duration: serde_json::to_value(params.duration).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default(),
-            baseline: models[baseline].name.clone(),
-            batch,
-            threads,
-            environment,
-            accuracy_samples: images.decoded.len(),
-            classes: contract.classes.clone(),
-            variants,
-        };
-        write(context, &results, &models, &times)
+    let images = TestImages::load(context, &contract, params.accuracy_samples)?;
+    let batch = params.batch.min(images.decoded.len());
+    let scratch = context.scratch_dir().to_owned();
+    let open = |input| model::open(input, &contract, threads, batch, &scratch, machine);
+    let mut opened: Vec<Box<dyn Model>> = models.iter().map(open).collect::<Result<_>>()?;
+    if opened.iter().any(|model| !model.in_process()) {
+        environment.extend(environment::gpu_facts(machine));
     }
+    let predictions = accuracy::all(context, &models, &mut opened, &images, &contract)?;
+    let inputs = images.inputs(&contract, params.batch);
+    let stride = 3 * contract.size[0] * contract.size[1];
+    let samples = Samples { inputs: &inputs, stride, size: contract.size };
+    let times = rounds::time_in_rounds(context, &mut opened, &samples, batch, schedule)?;
+    opened.iter_mut().for_each(|model| model.release());
+
+    let setup = Setup { samples: &samples, batch, operators: params.operators, scratch: &scratch };
+    let mut variants = Vec::with_capacity(models.len());
+    for (index, (input, model)) in models.iter().zip(&mut opened).enumerate() {
+        let total = models.len() as u64;
+        let mut check = || context.progress(index as u64, total, "models", "memory and operators");
+        let facts = model.facts(&setup, &mut check)?;
+        if !model.in_process() && facts.gpu_memory.is_none() {
+            context.warn(format!("nvidia-smi does not tell the memory of `{}`, so it is left out", input.name));
+        }
+        let measured = Measured {
+            predictions: &predictions[index],
+            baseline: &predictions[baseline],
+            times: &times[index],
+            baseline_times: &times[baseline],
+            facts,
+            batch,
+        };
+        variants.push(measured.variant(input, &contract)?);
+    }
+    let duration = serde_json::to_value(params.duration).or_internal("cannot encode the duration")?;
+    let results = Results {
+        format: FORMAT.to_owned(),
+        duration: duration.as_str().map(str::to_owned).unwrap_or_default(),
+        baseline: models[baseline].name.clone(),
+        batch,
+        threads,
+        environment,
+        accuracy_samples: images.decoded.len(),
+        classes: contract.classes.clone(),
+        variants,
+    };
+    write(context, &results, &models, &times)
 }
 
 /// Index of the variant that ratios refer to.
@@ -147,26 +174,13 @@ fn baseline(models: &[NamedInput], params: &Params) -> Result<usize> {
     })
 }
 
-fn open_all(models: &[NamedInput], contract: &Preprocess, threads: usize) -> Result<Vec<Session>> {
-    let options = SessionOptions { threads, size: Some(contract.size), ..SessionOptions::default() };
-    models
-        .iter()
-        .map(|model| {
-            let session = Session::open(&model.path, &options)?;
-            check_model(&session, &model.name, contract)?;
-            Ok(session)
-        })
-        .collect()
-}
-
 /// What was measured of one model.
 struct Measured<'a> {
     predictions: &'a Predictions,
     baseline: &'a Predictions,
     times: &'a Times,
     baseline_times: &'a Times,
-    memory: memory::Memory,
-    operators: Vec<(String, f64)>,
+    facts: Facts,
     batch: usize,
 }
 
@@ -174,15 +188,13 @@ impl Measured<'_> {
     fn variant(self, model: &NamedInput, contract: &Preprocess) -> Result<Variant> {
         let flat = |rounds: &[Vec<f64>]| Latency::of(&rounds.concat());
         let (single, batch) = (flat(&self.times.single), flat(&self.times.batch));
-        let size = fs::metadata(&model.path).or_environment(format_args!("cannot read {}", model.path.display()))?.len();
-        let precision = Session::open(&model.path, &SessionOptions { optimize: false, ..SessionOptions::default() })?
-            .metadata("stagewright.precision");
         let drop = accuracy::drop(self.baseline, self.predictions);
         let name = |class: usize| contract.classes.get(class).cloned().unwrap_or_default();
         Ok(Variant {
             name: model.name.clone(),
-            precision: precision.unwrap_or_else(|| "unknown".to_owned()),
-            size,
+            precision: self.facts.precision,
+            runtime: self.facts.runtime.to_owned(),
+            size: self.facts.size,
             top1: self.predictions.top1_percent(),
             top5: (contract.classes.len() > 5).then(|| self.predictions.top5_percent()),
             agreement: self.predictions.agreement_percent(self.baseline),
@@ -190,13 +202,16 @@ impl Measured<'_> {
             worst_class: self.predictions.worst_class_drop(self.baseline).map(|(class, points)| (name(class), points)),
             per_class: self.predictions.class_percent(),
             throughput: self.batch as f64 * 1e3 / batch.p50,
-            memory: Memory { process_peak: self.memory.peak, model: self.memory.of_model() },
+            memory: self.facts.memory,
+            gpu_memory: self.facts.gpu_memory,
             speedup: flat(&self.baseline_times.single).p50 / single.p50,
             stable: self.times.is_stable(),
-            repeated_sample_ratio: median(&self.times.repeated) / single.p50,
+            repeated_sample_ratio: (!self.times.repeated.is_empty())
+                .then(|| median(&self.times.repeated) / single.p50),
             latency: encode(&single)?,
             batch_latency: encode(&batch)?,
-            operators: self.operators,
+            operators: self.facts.operators,
+            gpu_profile: self.facts.gpu_profile,
         })
     }
 }
@@ -216,8 +231,18 @@ fn write(context: &mut Context, results: &Results, models: &[NamedInput], times:
             report(&format!("latency-{figure}"), variant.latency_ms(figure), "ms");
         }
         report("throughput", variant.throughput, "images/s");
-        report("memory", variant.memory.process_peak as f64 / 1e6, "MB");
-        report("model-memory", variant.memory.model as f64 / 1e6, "MB");
+        if let Some(memory) = variant.memory {
+            report("memory", memory.process_peak as f64 / 1e6, "MB");
+            report("model-memory", memory.model as f64 / 1e6, "MB");
+        }
+        if let Some(memory) = variant.gpu_memory {
+            report("gpu-memory", memory as f64 / 1e6, "MB");
+        }
+        if let GpuProfile::Measured { gpu_use, kernel_share, memcpy_share, .. } = variant.gpu_profile {
+            report("gpu-use", gpu_use, "%");
+            report("kernel-share", kernel_share, "%");
+            report("memcpy-share", memcpy_share, "%");
+        }
         report("size", variant.size as f64 / 1e6, "MB");
         report("speedup", variant.speedup, "×");
         if let Some(top5) = variant.top5 {
@@ -228,8 +253,7 @@ fn write(context: &mut Context, results: &Results, models: &[NamedInput], times:
         if !variant.stable {
             context.warn(format!("the latency of `{}` did not settle; measure again on a quiet machine", variant.name));
         }
-        if variant.repeated_sample_ratio < 0.9 {
-            let ratio = variant.repeated_sample_ratio;
+        if let Some(ratio) = variant.repeated_sample_ratio.filter(|ratio| *ratio < 0.9) {
             context.warn(format!("one sample again and again takes {ratio:.2} of the time of samples in turn for `{}`: a cache is measured", variant.name));
         }
     }

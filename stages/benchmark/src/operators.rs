@@ -29,7 +29,12 @@ struct TraceEvent {
 ///
 /// # Errors
 /// The model can't be run, or the profile can't be read.
-pub fn profile(model: &Path, samples: &Samples<'_>, threads: usize, scratch: &Path) -> Result<Vec<(String, f64)>> {
+pub fn profile(
+    model: &Path,
+    samples: &Samples<'_>,
+    threads: usize,
+    scratch: &Path,
+) -> Result<Vec<(String, f64)>> {
     let prefix = scratch.join("profile");
     let options = SessionOptions {
         threads,
@@ -42,20 +47,23 @@ pub fn profile(model: &Path, samples: &Samples<'_>, threads: usize, scratch: &Pa
         time_one(&mut session, samples, 1, turn)?;
     }
     let path = session.end_profiling()?;
-    let text = std::fs::read(&path).or_environment(format_args!("cannot read the profile {}", path.display()))?;
+    let text =
+        std::fs::read(&path).or_environment(format_args!("cannot read the profile {}", path.display()))?;
     shares(&text)
 }
 
 /// Shares by operator out of a profile's bytes.
 fn shares(profile: &[u8]) -> Result<Vec<(String, f64)>> {
-    let events: Vec<TraceEvent> = serde_json::from_slice(profile).or_internal("ONNX Runtime's profile is not readable")?;
+    let events: Vec<TraceEvent> =
+        serde_json::from_slice(profile).or_internal("ONNX Runtime's profile is not readable")?;
     let mut times: BTreeMap<String, f64> = BTreeMap::new();
     for event in events.iter().filter(|event| event.cat == "Node" && event.name.ends_with("_kernel_time")) {
         let operator = event.args.get("op_name").and_then(|name| name.as_str()).unwrap_or("unnamed");
         *times.entry(operator.to_owned()).or_default() += event.dur;
     }
     let all: f64 = times.values().sum();
-    let mut shares: Vec<(String, f64)> = times.into_iter().map(|(name, time)| (name, 100.0 * time / all)).collect();
+    let mut shares: Vec<(String, f64)> =
+        times.into_iter().map(|(name, time)| (name, 100.0 * time / all)).collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     let rest: f64 = shares.iter().skip(NAMED).map(|(_, share)| share).sum();
     shares.truncate(NAMED);

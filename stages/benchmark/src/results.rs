@@ -40,6 +40,8 @@ pub struct Variant {
     pub name: String,
     /// `fp32`, `fp16`, `int8`, or `unknown` for a model that does not say.
     pub precision: String,
+    /// What ran it: `onnxruntime` or `tensorrt`.
+    pub runtime: String,
     /// Size of the file in bytes.
     pub size: u64,
     /// Share of test images classified right, in percent.
@@ -60,16 +62,45 @@ pub struct Variant {
     pub batch_latency: Value,
     /// Images per second at the chosen batch.
     pub throughput: f64,
-    /// Peak resident bytes of a process that does nothing else, and how much of it the model added.
-    pub memory: Memory,
+    /// Peak resident bytes of a process that does nothing else, and how much of it the model added; none for an engine,
+    /// which lives on the GPU.
+    pub memory: Option<Memory>,
+    /// Bytes of the GPU's memory in use while an engine runs, above what was in use before (its CUDA context counts);
+    /// none for an ONNX model and where `nvidia-smi` does not tell.
+    pub gpu_memory: Option<u64>,
     /// Baseline's median latency at batch 1 divided by its own.
     pub speedup: f64,
     /// Latency figures agreed between rounds; otherwise the machine was not quiet.
     pub stable: bool,
     /// Median latency of one sample again and again, divided by that of samples in turn; far below 1 a cache was measured.
-    pub repeated_sample_ratio: f64,
+    /// None for an engine: `trtexec` only knows one sample again and again.
+    pub repeated_sample_ratio: Option<f64>,
     /// Share of the time by operator, largest first, in percent.
     pub operators: Vec<(String, f64)>,
+    /// How busy the GPU is at the chosen batch.
+    pub gpu_profile: GpuProfile,
+}
+
+/// How busy the GPU is while a model runs, as NVIDIA Nsight Systems sees it in a window of steady state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum GpuProfile {
+    /// It was profiled.
+    Measured {
+        /// Share of the window in which a kernel, a copy or a fill runs, in percent.
+        gpu_use: f64,
+        /// Share of kernels in the time of all the GPU's work, in percent.
+        kernel_share: f64,
+        /// Share of copies in the time of all the GPU's work, in percent.
+        memcpy_share: f64,
+        /// Length of the window in milliseconds.
+        window: f64,
+    },
+    /// It was not.
+    NotRun {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Memory figures in bytes.

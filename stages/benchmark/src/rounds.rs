@@ -1,10 +1,9 @@
 //! Interleaved timing: every variant gets a turn in every round, so that whatever disturbs the machine disturbs all alike.
 
-use stagewright_measure::{Samples, statistics::median, time_for};
-use stagewright_onnx::Session;
+use stagewright_measure::{Samples, statistics::median};
 use stagewright_sdk::{Context, Result};
 
-use crate::params::Schedule;
+use crate::{model::Model, params::Schedule};
 
 /// Medians of the last rounds may differ by this share for a measurement to count as stable.
 const TOLERANCE: f64 = 0.05;
@@ -19,7 +18,7 @@ pub struct Times {
     pub single: Vec<Vec<f64>>,
     /// At the chosen batch.
     pub batch: Vec<Vec<f64>>,
-    /// One and the same sample at batch 1.
+    /// One and the same sample at batch 1; empty for a model that is never run otherwise.
     pub repeated: Vec<f64>,
 }
 
@@ -41,40 +40,40 @@ fn agree(rounds: &[Vec<f64>]) -> bool {
     high <= low * (1.0 + TOLERANCE)
 }
 
-/// Times all sessions in turns until every one is stable or the schedule ends.
+/// Times all models in turns until every one is stable or the schedule ends.
 ///
 /// # Errors
 /// A model can't be run, or the run is cancelled.
 pub fn time_in_rounds(
     context: &mut Context,
-    sessions: &mut [Session],
+    models: &mut [Box<dyn Model>],
     samples: &Samples<'_>,
     batch: usize,
     schedule: Schedule,
 ) -> Result<Vec<Times>> {
     let flag = context.cancel_flag();
-    let check = || match flag.load(std::sync::atomic::Ordering::Relaxed) {
+    let mut check = || match flag.load(std::sync::atomic::Ordering::Relaxed) {
         true => Err(stagewright_sdk::StageFault::environment("cancelled")),
         false => Ok(()),
     };
-    for session in sessions.iter_mut() {
-        time_for(session, samples, 1, schedule.warm_up / 2, check)?;
-        time_for(session, samples, batch, schedule.warm_up / 2, check)?;
+    for model in models.iter_mut().filter(|model| model.in_process()) {
+        model.time_for(samples, 1, schedule.warm_up / 2, &mut check)?;
+        model.time_for(samples, batch, schedule.warm_up / 2, &mut check)?;
     }
-    let mut times = vec![Times::default(); sessions.len()];
+    let mut times = vec![Times::default(); models.len()];
     for round in 0..schedule.most_rounds {
         context.progress(round as u64, schedule.most_rounds as u64, "rounds", "latency")?;
-        for (session, times) in sessions.iter_mut().zip(&mut times) {
-            times.single.push(time_for(session, samples, 1, schedule.turn, check)?);
-            times.batch.push(time_for(session, samples, batch, schedule.turn, check)?);
+        for (model, times) in models.iter_mut().zip(&mut times) {
+            times.single.push(model.time_for(samples, 1, schedule.turn, &mut check)?);
+            times.batch.push(model.time_for(samples, batch, schedule.turn, &mut check)?);
         }
         if round + 1 >= schedule.least_rounds && times.iter().all(Times::is_stable) {
             break;
         }
     }
     let one = Samples { inputs: &samples.inputs[..samples.stride], ..*samples };
-    for (session, times) in sessions.iter_mut().zip(&mut times) {
-        times.repeated = time_for(session, &one, 1, schedule.turn, check)?;
+    for (model, times) in models.iter_mut().zip(&mut times).filter(|(model, _)| model.in_process()) {
+        times.repeated = model.time_for(&one, 1, schedule.turn, &mut check)?;
     }
     Ok(times)
 }

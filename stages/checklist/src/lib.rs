@@ -4,12 +4,12 @@
 //! report that says why is kept.
 
 mod finding;
-mod gpus;
+pub mod gpus;
 pub mod leak;
 mod params;
-pub mod quantization;
+mod quantization;
 mod report;
-pub mod rollback;
+mod rollback;
 pub mod stress;
 
 pub use finding::{Evidence, Finding};
@@ -23,6 +23,8 @@ use stagewright_sdk::{
     Context, Determinism, FaultExt, GateStatus, Manifest, ManifestExt, NamedInput, Port, PortExt, Resources, Result, Stage,
     StageFault, manifest,
 };
+
+pub use stagewright_tensorrt::Machine;
 
 /// First field of `checklist.json`.
 pub const FORMAT: &str = "stagewright/checklist@1";
@@ -81,6 +83,14 @@ impl Checklist {
     /// # Errors
     /// An input does not fit or can't be tested, or the run is cancelled. What a test finds is no error.
     pub fn run_for(context: &mut Context, params: Params, extent: Extent) -> Result<()> {
+        Self::run_on(context, params, extent, &Machine::from_env())
+    }
+
+    /// As [`Checklist::run_for`], with the TensorRT and the GPUs of a given machine.
+    ///
+    /// # Errors
+    /// As [`Checklist::run_for`].
+    pub fn run_on(context: &mut Context, params: Params, extent: Extent, machine: &Machine) -> Result<()> {
         let models = context.inputs("models").to_vec();
         if models.is_empty() {
             return Err(StageFault::user("no model is bound to `models`").hint("bind the candidate and its FP32 origin"));
@@ -108,11 +118,12 @@ impl Checklist {
 
         let mut findings = vec![quantization::check(&candidate.path, &params.quantization, &theirs, &own)?];
         findings.push(stress::check(context, &mut session, &samples, &params.stress, extent)?);
+        let golden = gpus::Golden::ask(&mut session, &samples)?;
         drop(session);
         context.progress(0, 0, "inferences", "memory-leak test")?;
         let growth = memory::growth(&load, extent.inferences, extent.sessions)?;
         findings.push(leak::judge(&growth, &params.memory_leak));
-        findings.push(gpus::check());
+        findings.push(gpus::check(context, machine, &candidate.path, &golden)?);
         findings.push(rollback::check(context, &images, &contract, threads, &own, &params.rollback)?);
 
         let duration = json!(params.duration);

@@ -107,10 +107,11 @@ impl Default for Quantization {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Stress {
-    /// Requests per second, one image each, at least 0.001. Without it, half of what the model manages without a pause.
+    /// Requests per second, one image each, at least 0.001. Without it, a quarter of what the model manages without a pause.
     #[schemars(range(min = 0.001))]
     pub rate: Option<f64>,
-    /// Largest p99 from the moment a request is due to its answer. Without it, twenty times the median of a model at rest.
+    /// Largest p99 from the moment a request is due to its answer. Without it, twenty times the
+    /// median of a model at rest, and at least 20 ms.
     #[schemars(range(min = 0.0), extend("x-unit" = "ms"))]
     pub max_p99: Option<f64>,
     /// Largest growth of p99 from the first tenth of the test to the last. Without it, by `duration`: quick 1, standard 0.25,

@@ -1,9 +1,13 @@
 //! `quantization-verified`: the candidate is a quantized model, its numbers are sane, and it answers as its origin does.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use stagewright_measure::{Predictions, statistics::Discordant};
-use stagewright_onnx::{metadata, proto::{DataType, GraphProto, ModelProto, TensorProto}, read_model};
+use stagewright_onnx::{
+    metadata,
+    proto::{DataType, GraphProto, ModelProto, TensorProto},
+    read_model,
+};
 use stagewright_sdk::Result;
 
 use crate::{
@@ -45,15 +49,22 @@ pub fn check(
 ) -> Result<Finding> {
     let model = read_model(candidate)?;
     let scales = scales(&model)?;
-    let precision = metadata(&model, "stagewright.precision").unwrap_or(if has_halves(&model) { "fp16" } else { "unknown" }).to_owned();
+    let precision = metadata(&model, "stagewright.precision")
+        .unwrap_or(if has_halves(&model) { "fp16" } else { "unknown" })
+        .to_owned();
     if scales.nodes() == 0 && precision != "fp16" {
-        let reason = format!("the candidate is not quantized: precision {precision}, no operator in it quantizes and no weight is a half float");
+        let reason = format!(
+            "the candidate is not quantized: precision {precision}, no operator in it quantizes and no weight is a half float"
+        );
         return Ok(Finding::not_applicable(CHECK, reason));
     }
     let mut case = Case::default();
     case.note("precision", precision);
     if scales.nodes() > 0 {
-        case.note("QuantizeLinear and DequantizeLinear", format!("{} and {}", scales.quantize, scales.dequantize));
+        case.note(
+            "QuantizeLinear and DequantizeLinear",
+            format!("{} and {}", scales.quantize, scales.dequantize),
+        );
         let found = format!("{} of {}", scales.values - scales.bad, scales.values);
         case.must("scales that are finite and above 0", found, "all".to_owned(), scales.bad == 0);
         if scales.dynamic > 0 {
@@ -61,12 +72,23 @@ pub fn check(
         }
     }
     let not_finite = own.not_finite();
-    case.must("images with logits that are not finite", not_finite.to_string(), "0".to_owned(), not_finite == 0);
+    case.must(
+        "images with logits that are not finite",
+        not_finite.to_string(),
+        "0".to_owned(),
+        not_finite == 0,
+    );
     let pairs = Discordant::count(&baseline.correct(), &own.correct());
     let drop = pairs.drop();
     case.must(
         "accuracy lost on the test split",
-        format!("{:+.2} pp (95 % interval {:+.2} to {:+.2}, McNemar p = {:.3})", drop.estimate, drop.low, drop.high, pairs.mcnemar()),
+        format!(
+            "{:+.2} pp (95 % interval {:+.2} to {:+.2}, McNemar p = {:.3})",
+            drop.estimate,
+            drop.low,
+            drop.high,
+            pairs.mcnemar()
+        ),
         format!("at most {} pp", bounds.max_drop),
         drop.estimate <= bounds.max_drop,
     );
@@ -89,6 +111,8 @@ pub fn check(
 fn scales(model: &ModelProto) -> Result<Scales> {
     let mut counts = Scales::default();
     let Some(graph) = &model.graph else { return Ok(counts) };
+    // A pair of nodes shares its scale.
+    let mut seen = BTreeSet::new();
     for node in &graph.node {
         match node.op_type() {
             "QuantizeLinear" => counts.quantize += 1,
@@ -99,7 +123,7 @@ fn scales(model: &ModelProto) -> Result<Scales> {
             }
             _ => continue,
         }
-        let Some(name) = node.input_at(1) else { continue };
+        let Some(name) = node.input_at(1).filter(|name| seen.insert(*name)) else { continue };
         match constant(graph, name) {
             Some(tensor) => {
                 let values = tensor.to_f32()?;
@@ -114,7 +138,8 @@ fn scales(model: &ModelProto) -> Result<Scales> {
 
 /// A value that the graph holds: an initializer, or the output of a `Constant`.
 fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
-    let node = || graph.node.iter().find(|node| node.op_type() == "Constant" && node.output_at(0) == Some(name));
+    let node =
+        || graph.node.iter().find(|node| node.op_type() == "Constant" && node.output_at(0) == Some(name));
     let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
     initializer.or_else(|| node()?.attribute.iter().find_map(|attribute| attribute.t.as_ref()))
 }

@@ -30,13 +30,25 @@ pub fn markdown(subject: &Subject<'_>, findings: &[Finding]) -> String {
         count(GateStatus::NotApplicable),
     );
     for finding in findings {
-        let _ = writeln!(text, "| {} | {} | {} |", finding.check, word(finding.status), cell(&finding.reason));
+        let _ =
+            writeln!(text, "| {} | {} | {} |", finding.check, word(finding.status), cell(&finding.reason));
     }
     for finding in findings.iter().filter(|finding| !finding.evidence.is_empty()) {
-        let _ = write!(text, "\n## {}: {}\n\n| evidence | found | wanted |\n| --- | --- | --- |\n", finding.check, word(finding.status));
+        let _ = write!(
+            text,
+            "\n## {}: {}\n\n| evidence | found | wanted |\n| --- | --- | --- |\n",
+            finding.check,
+            word(finding.status)
+        );
         for evidence in &finding.evidence {
             let mark = if evidence.holds { "" } else { " **(not so)**" };
-            let _ = writeln!(text, "| {} | {}{mark} | {} |", cell(&evidence.what), cell(&evidence.found), cell(&evidence.bound));
+            let _ = writeln!(
+                text,
+                "| {} | {}{mark} | {} |",
+                cell(&evidence.what),
+                cell(&evidence.found),
+                cell(&evidence.bound)
+            );
         }
     }
     text.push_str(

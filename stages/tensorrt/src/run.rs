@@ -14,7 +14,7 @@ use stagewright_sdk::{Context, ErrorClass, Fault, FaultExt, GateStatus, Platform
 use stagewright_tensorrt::{
     EngineFile, FORMAT, FileFact, Gpu, Installation, LayerReport, Line, Machine, Reading, Severity, Shapes,
     diagnose, gpus, locate,
-    process::{Ended, Job, stream},
+    process::{Ended, Job, Stopped, stream},
     report, select,
 };
 
@@ -148,18 +148,6 @@ fn take_timing_cache(context: &Context, params: &Params, to: &Path) -> Result<Op
     }
 }
 
-/// Why a build was given up while it ran.
-enum Stopped {
-    Stage(StageFault),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 /// Runs `trtexec`; its lines go to the log output and, where they say something new, to the host.
 fn build(context: &mut Context, installation: &Installation, list: &[OsString]) -> Result<(Reading, Ended)> {
     let path = context.output("log")?;
@@ -206,8 +194,7 @@ fn read_layers(context: &mut Context, params: &Params, path: &Path) -> Result<La
         return Ok(LayerReport::default());
     }
     // An engine whose layers can't be read is an engine all the same.
-    let read =
-        fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| report(&text));
+    let read = fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| report(&text));
     Ok(read.unwrap_or_else(|reason| {
         context.warn(format!("cannot read the layer report of trtexec: {reason}"));
         LayerReport::default()

@@ -51,7 +51,8 @@ pub fn evaluate(
 }
 
 impl Predictions {
-    fn add(&mut self, label: usize, logits: &[f32]) {
+    /// Adds a sample: its true class and the logits it got, one for each class.
+    pub fn add(&mut self, label: usize, logits: &[f32]) {
         let finite = logits.iter().all(|logit| logit.is_finite());
         let best = |from: usize, to: usize| if logits[to] > logits[from] { to } else { from };
         self.top1.push(finite.then(|| (0..logits.len()).reduce(best)).flatten());

@@ -47,9 +47,7 @@ fn dimensions(value: Option<&Value>) -> Option<Vec<usize>> {
         None => Some(Vec::new()),
         Some(Value::String(text)) if text.trim().is_empty() => Some(Vec::new()),
         Some(Value::String(text)) => text.split('x').map(|dim| dim.trim().parse().ok()).collect(),
-        Some(Value::Array(list)) => {
-            list.iter().map(|dim| usize::try_from(dim.as_u64()?).ok()).collect()
-        }
+        Some(Value::Array(list)) => list.iter().map(|dim| usize::try_from(dim.as_u64()?).ok()).collect(),
         Some(_) => None,
     }
 }
@@ -76,13 +74,15 @@ fn with_null(text: &str) -> String {
     let mut rest = text;
     let mut quoted = false;
     while let Some(next) = rest.chars().next() {
-        let starts_word = !quoted && next.is_ascii_alphabetic() && !out.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+        let starts_word =
+            !quoted && next.is_ascii_alphabetic() && !out.ends_with(|c: char| c.is_ascii_digit() || c == '.');
         if !starts_word {
             let escaped = quoted && next == '\\' && rest.len() > 1;
             if next == '"' {
                 quoted = !quoted;
             }
-            let length = next.len_utf8() + if escaped { rest[1..].chars().next().map_or(0, char::len_utf8) } else { 0 };
+            let length = next.len_utf8()
+                + if escaped { rest[1..].chars().next().map_or(0, char::len_utf8) } else { 0 };
             out.push_str(&rest[..length]);
             rest = &rest[length..];
             continue;
@@ -118,7 +118,11 @@ pub fn parse_times(text: &str) -> Result<Vec<f64>, String> {
         let field = |names: &[&str]| names.iter().find_map(|name| run.get(*name)?.as_f64());
         let parts = || {
             let compute = field(&["computeMs"])?;
-            Some(field(&["h2dMs", "inMs"]).unwrap_or(0.0) + compute + field(&["d2hMs", "outMs"]).unwrap_or(0.0))
+            Some(
+                field(&["h2dMs", "inMs"]).unwrap_or(0.0)
+                    + compute
+                    + field(&["d2hMs", "outMs"]).unwrap_or(0.0),
+            )
         };
         field(&["latencyMs"])
             .or_else(parts)

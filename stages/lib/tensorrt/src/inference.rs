@@ -12,7 +12,7 @@ use stagewright_sdk::{FaultExt, Result, StageFault};
 
 use crate::{
     Installation, Network, Reading, Source, Version, diagnose, parse_output, parse_times,
-    process::{Job, stream},
+    process::{Job, Stopped, stream},
 };
 
 /// How long `trtexec` runs a network.
@@ -111,7 +111,13 @@ impl Runner {
     ///
     /// # Errors
     /// As [`Runner::run`], before anything is run.
-    pub fn prepare(&self, network: &Network, input: &[f32], batch: usize, load: Load) -> Result<Vec<OsString>> {
+    pub fn prepare(
+        &self,
+        network: &Network,
+        input: &[f32],
+        batch: usize,
+        load: Load,
+    ) -> Result<Vec<OsString>> {
         network.check_batch(&network.input, batch)?;
         if input.len() != batch * network.stride() {
             let message = format!("{} values are not {batch} images of {:?}", input.len(), network.image);
@@ -143,7 +149,8 @@ impl Runner {
         let outputs = parse_output(&read(OUTPUT)?).map_err(|reason| odd(OUTPUT, reason))?;
         let [output] = outputs.as_slice() else {
             let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-            let message = format!("the network has the outputs [{}]; one of logits is wanted", names.join(", "));
+            let message =
+                format!("the network has the outputs [{}]; one of logits is wanted", names.join(", "));
             return Err(StageFault::user(message));
         };
         let classes = output.values.len() / batch;
@@ -153,18 +160,6 @@ impl Runner {
         }
         let latencies = parse_times(&read(TIMES)?).map_err(|reason| odd(TIMES, reason))?;
         Ok(Answer { logits: output.values.clone(), classes, latencies })
-    }
-}
-
-/// Why a run was given up while it ran.
-enum Stopped {
-    Stage(StageFault),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
     }
 }
 

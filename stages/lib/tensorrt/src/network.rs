@@ -61,7 +61,8 @@ impl Network {
                 size[0],
                 size[1]
             );
-            return Err(StageFault::user(message).hint("build it from a model that was exported with this preprocessing contract"));
+            return Err(StageFault::user(message)
+                .hint("build it from a model that was exported with this preprocessing contract"));
         }
         // The stage names shapes exactly where the model leaves one open.
         let open = file.flags.iter().any(|flag| flag.starts_with("--minShapes="));

@@ -4,13 +4,13 @@
 //! the time of all work, that of kernels and that of copies. The window is the second half of the trace, from the first work
 //! on the GPU to the last: loading the engine and warming up lie in the first half when the run is long enough.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, fs, path::Path};
 
-use stagewright_sdk::Result;
+use stagewright_sdk::{FaultExt, Result};
 
 use crate::{
     Load, Machine, Network, Runner,
-    process::{Job, stream},
+    process::{Job, Stopped, stream},
 };
 
 /// Target of [`Use::gpu`], in percent: above.
@@ -19,6 +19,9 @@ pub const GPU_USE_TARGET: f64 = 70.0;
 pub const KERNEL_TARGET: f64 = 60.0;
 /// Target of [`Use::copies`], in percent: below.
 pub const MEMCPY_TARGET: f64 = 20.0;
+
+/// What a report may be called: the latter up to 2021.
+const REPORTS: [&str; 2] = ["profile.nsys-rep", "profile.qdrep"];
 
 /// What the GPU does, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,10 +68,17 @@ pub fn profile(
     .to_vec();
     arguments.push(runner.installation.program.clone().into_os_string());
     arguments.extend(runner.prepare(network, input, batch, load)?);
+    // A report of an earlier run must not be taken for this one's.
+    for name in REPORTS {
+        let path = runner.scratch.join(name);
+        if path.exists() {
+            fs::remove_file(&path).or_environment(format_args!("cannot remove {}", path.display()))?;
+        }
+    }
     if let Err(reason) = call(&nsys, &arguments, runner, &mut listen)? {
         return Ok(Err(reason));
     }
-    let report = ["profile.nsys-rep", "profile.qdrep"].into_iter().find(|name| runner.scratch.join(name).is_file());
+    let report = REPORTS.into_iter().find(|name| runner.scratch.join(name).is_file());
     let Some(report) = report else {
         return Ok(Err("nsys profile wrote no report".to_owned()));
     };
@@ -84,15 +94,6 @@ fn call(
     runner: &Runner,
     listen: &mut impl FnMut() -> Result<()>,
 ) -> Result<Result<String, String>> {
-    enum Stopped {
-        Stage(stagewright_sdk::StageFault),
-        Io(std::io::Error),
-    }
-    impl From<std::io::Error> for Stopped {
-        fn from(error: std::io::Error) -> Self {
-            Self::Io(error)
-        }
-    }
     let libraries = runner.installation.libraries.as_deref();
     let job = Job { program: nsys, arguments, libraries, folder: Some(&runner.scratch) };
     let mut said = String::new();
@@ -138,7 +139,11 @@ pub fn weigh(csv: &str) -> Result<Use, String> {
         .map(|(work, start, end)| (work, start.max(from), end))
         .collect();
     let sum = |wanted: &[Work]| {
-        spans.iter().filter(|(work, ..)| wanted.contains(work)).map(|(_, start, end)| end - start).sum::<f64>()
+        spans
+            .iter()
+            .filter(|(work, ..)| wanted.contains(work))
+            .map(|(_, start, end)| end - start)
+            .sum::<f64>()
     };
     let all = sum(&[Work::Kernel, Work::Copy, Work::Fill]);
     if spans.is_empty() || all <= 0.0 {

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use stagewright_sdk::StageFault;
+
 /// How often a running program is looked at when it says nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -46,6 +48,21 @@ impl Ended {
             (None, Some(signal)) => format!("crashed with signal {signal}"),
             (None, None) => "failed".to_owned(),
         }
+    }
+}
+
+/// Why a program was given up while it ran, for those who listen to it.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The listener said so.
+    Stage(StageFault),
+    /// It can't be started or waited for.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 

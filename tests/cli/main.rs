@@ -1,0 +1,6 @@
+//! Every command once from end to end, as a user types it: exit code, stdout, stderr.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+mod commands;
+mod pipeline;
