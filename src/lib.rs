@@ -6,13 +6,13 @@
 //! pipeline.yaml ─spec→ PipelineSpec ─plan→ Plan ─run→ ActionResult ─record→ run record ─report→ what people read
 //! ```
 
-pub mod config;
 pub mod catalog;
+pub mod config;
 pub mod digest;
 pub mod plan;
 pub mod plugin;
 pub mod project;
 pub mod record;
 pub mod run;
-pub mod store;
 pub mod spec;
+pub mod store;

@@ -46,9 +46,9 @@ impl Names {
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && quote_tokens(attribute).contains("test")
-    })
+    attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident("cfg") && quote_tokens(attribute).contains("test"))
 }
 
 fn quote_tokens(attribute: &syn::Attribute) -> String {
@@ -80,13 +80,15 @@ impl<'ast> Visit<'ast> for Names {
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         let name = item.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
-        self.prints |= self.in_tests == 0 && ["println", "print", "eprintln", "eprint", "dbg"].contains(&name.as_str());
+        self.prints |=
+            self.in_tests == 0 && ["println", "print", "eprintln", "eprint", "dbg"].contains(&name.as_str());
         syn::visit::visit_macro(self, item);
     }
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let files = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(|item| item.unwrap().into_path());
+    let files =
+        walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(|item| item.unwrap().into_path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
@@ -135,7 +137,9 @@ fn no_module_touches_what_is_not_its_business() {
     for (module, forbidden, reason) in FORBIDDEN {
         for file in sources(&root().join("src").join(module)) {
             let found = names(&file).paths;
-            for path in forbidden.iter().filter(|path| found.iter().any(|name| name == *path || name.starts_with(&format!("{path}::")))) {
+            for path in forbidden.iter().filter(|path| {
+                found.iter().any(|name| name == *path || name.starts_with(&format!("{path}::")))
+            }) {
                 wrong.push(format!("{}: `{path}`, but {reason}", file.display()));
             }
         }
@@ -153,8 +157,12 @@ fn no_module_touches_what_is_not_its_business() {
 #[test]
 fn every_stage_is_a_member_and_depends_on_no_other() {
     let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
-    let members: BTreeSet<&str> =
-        manifest["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap()).collect();
+    let members: BTreeSet<&str> = manifest["workspace"]["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member.as_str().unwrap())
+        .collect();
     let mut wrong = Vec::new();
     for pattern in ["stages", "stages/lib", "examples/quickstart/stages"] {
         for entry in fs::read_dir(root().join(pattern)).unwrap() {
@@ -165,7 +173,9 @@ fn every_stage_is_a_member_and_depends_on_no_other() {
                 wrong.push(format!("{name} is not in the workspace's member list"));
             }
             let package: toml::Table = text.parse().unwrap();
-            let Some(dependencies) = package.get("dependencies").and_then(toml::Value::as_table) else { continue };
+            let Some(dependencies) = package.get("dependencies").and_then(toml::Value::as_table) else {
+                continue;
+            };
             for dependency in dependencies.keys() {
                 let owner = match dependency.as_str() {
                     "stagewright" => Some("no stage"),
@@ -182,7 +192,9 @@ fn every_stage_is_a_member_and_depends_on_no_other() {
     let orchestrator = manifest["dependencies"].as_table().unwrap().keys();
     let heavy = ["tch", "torch-sys", "ort", "stagewright-torch", "stagewright-onnx"];
     wrong.extend(
-        orchestrator.filter(|name| heavy.contains(&name.as_str())).map(|name| format!("the orchestrator depends on {name}")),
+        orchestrator
+            .filter(|name| heavy.contains(&name.as_str()))
+            .map(|name| format!("the orchestrator depends on {name}")),
     );
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -20,7 +20,11 @@ pub fn run(scene: &Scene, args: &CheckArgs) -> Result<Exit, CliError> {
         println!("warning: {warning}");
     }
     let skipped = plan.actions.iter().filter(|action| action.skip.is_some()).count() as u64;
-    let skips = if skipped > 0 { format!(", {} skipped here", screen::count(skipped, "stage")) } else { String::new() };
+    let skips = if skipped > 0 {
+        format!(", {} skipped here", screen::count(skipped, "stage"))
+    } else {
+        String::new()
+    };
     println!(
         "{}: {} and {}{skips}; all is well",
         loaded.source.file.display(),

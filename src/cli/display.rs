@@ -50,20 +50,31 @@ impl Display {
             RunEvent::RunStarted { run, pipeline, stages, warnings, .. } => {
                 self.width = stages.iter().map(|stage| stage.0.chars().count()).max().unwrap_or(0);
                 self.warnings.extend(warnings.iter().cloned());
-                self.line(&format!("{}, {}, run {run}", style(pipeline).bold(), screen::count(stages.len() as u64, "stage")));
+                self.line(&format!(
+                    "{}, {}, run {run}",
+                    style(pipeline).bold(),
+                    screen::count(stages.len() as u64, "stage")
+                ));
             }
             RunEvent::StageStarted { stage, attempt, reasons, .. } => {
                 let why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                 if self.live.is_none() {
                     let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-                    self.line(&format!("{:width$}  started{again}  {}", stage.0, why.join(", "), width = self.width));
+                    self.line(&format!(
+                        "{:width$}  started{again}  {}",
+                        stage.0,
+                        why.join(", "),
+                        width = self.width
+                    ));
                 }
                 self.start(stage);
             }
             RunEvent::StageProgress { stage, done, total, unit, message, .. } => {
                 self.progress(stage, *done, *total, unit, message);
             }
-            RunEvent::StageMetric { stage, name, value, unit, .. } => self.metric(stage, name, *value, unit.as_deref()),
+            RunEvent::StageMetric { stage, name, value, unit, .. } => {
+                self.metric(stage, name, *value, unit.as_deref())
+            }
             RunEvent::StageLog { stage, level: Level::Warning, message, .. } => {
                 self.warnings.push(format!("{stage}: {message}"));
             }
@@ -93,8 +104,13 @@ impl Display {
         bar.set_style(spinner());
         bar.set_prefix(format!("{:width$}", stage.0, width = self.width));
         bar.enable_steady_tick(Duration::from_millis(120));
-        let running =
-            Running { bar, phase: String::new(), metric: None, headline: Vec::new(), last_line: Instant::now() };
+        let running = Running {
+            bar,
+            phase: String::new(),
+            metric: None,
+            headline: Vec::new(),
+            last_line: Instant::now(),
+        };
         self.running.insert(stage.clone(), running);
     }
 
@@ -138,7 +154,9 @@ impl Display {
     }
 
     fn ended(&mut self, event: &RunEvent) {
-        let RunEvent::StageEnded { stage, outcome, reason, measured, failure, duration_ms, made_in_ms, .. } = event
+        let RunEvent::StageEnded {
+            stage, outcome, reason, measured, failure, duration_ms, made_in_ms, ..
+        } = event
         else {
             return;
         };
@@ -146,7 +164,9 @@ impl Display {
         let running = self.stop(stage);
         let took = match outcome {
             Outcome::Ran | Outcome::Failed => screen::duration(Duration::from_millis(*duration_ms)),
-            Outcome::Cached => format!("saved {}", screen::duration(Duration::from_millis(made_in_ms.unwrap_or(0)))),
+            Outcome::Cached => {
+                format!("saved {}", screen::duration(Duration::from_millis(made_in_ms.unwrap_or(0))))
+            }
             _ => String::new(),
         };
         // The last metrics that a stage reports are what it was about.
@@ -173,7 +193,14 @@ impl Display {
     }
 
     fn gate(&self, gate: &Gate) {
-        self.line(&format!("{:width$}  {}  {}: {}", "", verdict(gate.status), gate.name, gate.reason, width = self.width));
+        self.line(&format!(
+            "{:width$}  {}  {}: {}",
+            "",
+            verdict(gate.status),
+            gate.name,
+            gate.reason,
+            width = self.width
+        ));
     }
 
     fn target(&self, checked: &TargetVerdict) {
@@ -184,13 +211,18 @@ impl Display {
         for warning in std::mem::take(&mut self.warnings) {
             self.line(&format!("{} {warning}", style("warning:").yellow().bold()));
         }
-        let counts: Vec<String> = self.ended.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let counts: Vec<String> =
+            self.ended.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let how = match outcome {
             RunOutcome::Succeeded => style(outcome.to_string()).green().bold(),
             RunOutcome::Cancelled => style(outcome.to_string()).yellow().bold(),
             _ => style(outcome.to_string()).red().bold(),
         };
-        self.line(&format!("{how} in {}: {}", screen::duration(Duration::from_millis(duration_ms)), counts.join(", ")));
+        self.line(&format!(
+            "{how} in {}: {}",
+            screen::duration(Duration::from_millis(duration_ms)),
+            counts.join(", ")
+        ));
     }
 
     fn line(&self, text: &str) {
@@ -263,5 +295,7 @@ fn bar(unit: &str) -> ProgressStyle {
 }
 
 fn template(text: &str) -> ProgressStyle {
-    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("━╸─")
+    ProgressStyle::with_template(text)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .progress_chars("━╸─")
 }

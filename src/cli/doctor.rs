@@ -44,8 +44,14 @@ pub fn run(scene: &Scene, _: &DoctorArgs) -> Result<Exit, CliError> {
         findings.extend(disk(&config.store_dir));
         findings.push(match git_state(&config.root) {
             Some(state) => {
-                let commit = state.commit.as_deref().map_or("no commit yet", |commit| commit.get(..12).unwrap_or(commit));
-                Finding::Good(format!("git {commit}{}", if state.dirty { ", with uncommitted changes" } else { "" }))
+                let commit = state
+                    .commit
+                    .as_deref()
+                    .map_or("no commit yet", |commit| commit.get(..12).unwrap_or(commit));
+                Finding::Good(format!(
+                    "git {commit}{}",
+                    if state.dirty { ", with uncommitted changes" } else { "" }
+                ))
             }
             None => Finding::Absent("no git repository: runs will not name a commit".to_owned(), None),
         });
@@ -69,7 +75,8 @@ pub fn run(scene: &Scene, _: &DoctorArgs) -> Result<Exit, CliError> {
 
 fn host() -> Finding {
     let host = Host::detect();
-    let memory = if host.memory > 0 { format!(", {} of memory", screen::bytes(host.memory)) } else { String::new() };
+    let memory =
+        if host.memory > 0 { format!(", {} of memory", screen::bytes(host.memory)) } else { String::new() };
     Finding::Good(format!(
         "{} {}, {}{memory}, {}",
         host.os,
@@ -108,9 +115,10 @@ fn stages(catalog: &Catalog) -> Result<Vec<Finding>, CliError> {
     }
     findings.extend(described.faults.values().map(|fault| Finding::Broken(fault.to_string(), None)));
     if findings.is_empty() {
-        let hint = "set `stages.paths` in stagewright.toml, or put the programs beside stagewright or into PATH".to_owned();
+        let hint =
+            "set `stages.paths` in stagewright.toml, or put the programs beside stagewright or into PATH"
+                .to_owned();
         findings.push(Finding::Broken("no stage programs were found".to_owned(), Some(hint)));
     }
     Ok(findings)
 }
-

@@ -38,8 +38,11 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
         screen::count(plan.leftovers.len() as u64, "leftover"),
         screen::bytes(plan.bytes)
     );
-    let kept =
-        format!("{} and {}", screen::count(plan.kept_entries as u64, "result"), screen::count(plan.kept_blobs as u64, "blob"));
+    let kept = format!(
+        "{} and {}",
+        screen::count(plan.kept_entries as u64, "result"),
+        screen::count(plan.kept_blobs as u64, "blob")
+    );
     if args.dry_run {
         println!("would remove {removed}\nwould keep {kept}");
     } else {

@@ -52,8 +52,12 @@ fn edges(action: &Action) -> Vec<Edge> {
         for binding in bindings {
             let (from, is_path, label) = match &binding.source {
                 Source::Path(path) => (path.display().to_string(), true, port.clone()),
-                Source::Output { stage, port: output } if output == port => (stage.0.clone(), false, port.clone()),
-                Source::Output { stage, port: output } => (stage.0.clone(), false, format!("{output} → {port}")),
+                Source::Output { stage, port: output } if output == port => {
+                    (stage.0.clone(), false, port.clone())
+                }
+                Source::Output { stage, port: output } => {
+                    (stage.0.clone(), false, format!("{output} → {port}"))
+                }
             };
             edges.push(Edge { from, is_path, label, to: action.id.0.clone() });
         }
@@ -119,7 +123,12 @@ fn dot(plan: &Plan) -> String {
         if edge.is_path {
             text.push_str(&format!("  {} [shape=cylinder];\n", quoted(&edge.from)));
         }
-        text.push_str(&format!("  {} -> {} [label={}];\n", quoted(&edge.from), quoted(&edge.to), quoted(&edge.label)));
+        text.push_str(&format!(
+            "  {} -> {} [label={}];\n",
+            quoted(&edge.from),
+            quoted(&edge.to),
+            quoted(&edge.label)
+        ));
     }
     text.push_str("}\n");
     text

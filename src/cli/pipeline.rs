@@ -39,10 +39,12 @@ pub fn render(finding: &Diagnostic, source: &Source) -> String {
     if !std::io::stderr().is_terminal() {
         return render_text(finding, &file, &source.text) + "\n";
     }
-    let mut diagnostic = MietteDiagnostic::new(&finding.message).with_code(finding.code).with_severity(match finding.severity {
-        Severity::Error => miette::Severity::Error,
-        Severity::Warning => miette::Severity::Warning,
-    });
+    let mut diagnostic = MietteDiagnostic::new(&finding.message).with_code(finding.code).with_severity(
+        match finding.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        },
+    );
     diagnostic.help = finding.hint.clone();
     let labels = finding.labels.iter().map(|(span, remark)| {
         let remark = (!remark.is_empty()).then(|| remark.clone());
@@ -61,13 +63,17 @@ pub fn render(finding: &Diagnostic, source: &Source) -> String {
 impl From<ProjectError> for CliError {
     fn from(error: ProjectError) -> Self {
         match &error {
-            ProjectError::NoPipeline { choices, .. } if choices.is_empty() => Self::user("this project has no pipeline file")
-                .hint("name one, or let `stagewright init` make pipelines/first.yaml"),
+            ProjectError::NoPipeline { choices, .. } if choices.is_empty() => {
+                Self::user("this project has no pipeline file")
+                    .hint("name one, or let `stagewright init` make pipelines/first.yaml")
+            }
             ProjectError::NoPipeline { choices, .. } => {
                 let names: Vec<String> = choices.iter().map(|path| path.display().to_string()).collect();
                 Self::user("which pipeline file?").hint(format!("name one of {}", names.join(", ")))
             }
-            ProjectError::Read { .. } | ProjectError::Params { .. } | ProjectError::Outside { .. } => Self::user(&error),
+            ProjectError::Read { .. } | ProjectError::Params { .. } | ProjectError::Outside { .. } => {
+                Self::user(&error)
+            }
             ProjectError::Programs(_) => {
                 Self::environment(&error).hint("`stagewright doctor` tries every stage program that it finds")
             }
@@ -75,7 +81,10 @@ impl From<ProjectError> for CliError {
                 let mut text: String = findings.iter().map(|finding| render(finding, pipeline)).collect();
                 let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
                 let file = pipeline.file.display();
-                text.push_str(&format!("{file}: {}, nothing was run\n", screen::count(errors as u64, "error")));
+                text.push_str(&format!(
+                    "{file}: {}, nothing was run\n",
+                    screen::count(errors as u64, "error")
+                ));
                 Self::rendered(text, Exit::User)
             }
         }

@@ -44,13 +44,18 @@ fn row(stage: &StagePreview) -> Vec<String> {
         }
         Preview::Unknown { waits_for } => {
             let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
-            (style("decided later").yellow(), format!("reused if the outputs of {} stay the same", stages.join(", ")))
+            (
+                style("decided later").yellow(),
+                format!("reused if the outputs of {} stay the same", stages.join(", ")),
+            )
         }
         Preview::Skipped { reason } => (style("skipped").dim(), reason.clone()),
         Preview::Fails { failure } => (style("fails").red().bold(), failure.fault.message.clone()),
     };
     let usual = match stage.preview {
-        Preview::Miss { .. } | Preview::Unknown { .. } => stage.usual.map(|time| format!("usually {}", screen::duration(time))),
+        Preview::Miss { .. } | Preview::Unknown { .. } => {
+            stage.usual.map(|time| format!("usually {}", screen::duration(time)))
+        }
         _ => None,
     };
     vec![stage.stage.0.clone(), word.to_string(), why, usual.unwrap_or_default()]
@@ -58,7 +63,8 @@ fn row(stage: &StagePreview) -> Vec<String> {
 
 /// One line that sums a preview up.
 pub fn summary(previews: &[StagePreview]) -> String {
-    let count = |wanted: fn(&Preview) -> bool| previews.iter().filter(|stage| wanted(&stage.preview)).count() as u64;
+    let count =
+        |wanted: fn(&Preview) -> bool| previews.iter().filter(|stage| wanted(&stage.preview)).count() as u64;
     let parts = [
         (count(|p| matches!(p, Preview::Miss { .. })), "to run"),
         (count(|p| matches!(p, Preview::Unknown { .. })), "decided later"),

@@ -63,7 +63,8 @@ impl SelectArgs {
             Some(names) if names.is_empty() => Force::All,
             Some(names) => Force::Named(names.clone()),
         };
-        let select = Selection { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() };
+        let select =
+            Selection { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() };
         RunOptions { select, force, ..RunOptions::default() }
     }
 }
@@ -99,7 +100,9 @@ pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
 /// they take as the order to stop.
 async fn stop_on_signals(handle: Canceller) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return;
     };
     for attempt in 0.. {

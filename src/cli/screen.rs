@@ -45,7 +45,11 @@ pub fn count(number: u64, noun: &str) -> String {
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| console::measure_text_width(cell))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
@@ -67,7 +71,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        let shown = [0, 250, 1_000, 59_940, 60_000, 3_599_000, 3_725_000].map(|ms| duration(Duration::from_millis(ms)));
+        let shown = [0, 250, 1_000, 59_940, 60_000, 3_599_000, 3_725_000]
+            .map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(shown, ["0 ms", "250 ms", "1.0 s", "59.9 s", "1 min 00 s", "59 min 59 s", "1 h 02 min"]);
     }
 
@@ -85,7 +90,10 @@ mod tests {
 
     #[test]
     fn tables_are_aligned() {
-        let rows = [vec!["a".to_owned(), "long".to_owned(), String::new()], vec!["bcd".to_owned(), "x".to_owned(), "y".to_owned()]];
+        let rows = [
+            vec!["a".to_owned(), "long".to_owned(), String::new()],
+            vec!["bcd".to_owned(), "x".to_owned(), "y".to_owned()],
+        ];
         insta::assert_snapshot!(table(&rows), @r"
         a    long
         bcd  x     y

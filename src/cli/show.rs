@@ -4,7 +4,7 @@ use clap::Args;
 use console::style;
 use stagewright::{
     config::Config,
-    record::{RunId, RunRecord, RunState, StageRecord, list_runs, read_run},
+    record::{Outcome, RunId, RunRecord, RunState, StageRecord, list_runs, read_run},
     store::ArtifactKind,
 };
 
@@ -38,7 +38,8 @@ pub fn run(scene: &Scene, args: &ShowArgs) -> Result<Exit, CliError> {
         Some(name) => {
             let stage = record.stages.iter().find(|stage| stage.stage.0 == *name).ok_or_else(|| {
                 let known: Vec<&str> = record.stages.iter().map(|stage| stage.stage.0.as_str()).collect();
-                CliError::user(format_args!("run {id} has no stage `{name}`")).hint(format!("it has {}", known.join(", ")))
+                CliError::user(format_args!("run {id} has no stage `{name}`"))
+                    .hint(format!("it has {}", known.join(", ")))
             })?;
             if args.log {
                 print!("{}", log(&config, &record, stage)?);
@@ -64,12 +65,14 @@ pub fn find_run(config: &Config, wanted: Option<&str>) -> Result<RunId, CliError
     match matching[..] {
         [run] => Ok(run),
         [] => Err(CliError::user(format_args!("no run's id ends with `{wanted}`"))),
-        _ => Err(CliError::user(format_args!("the ids of {} runs end with `{wanted}`", matching.len())).hint("give more of the id")),
+        _ => Err(CliError::user(format_args!("the ids of {} runs end with `{wanted}`", matching.len()))
+            .hint("give more of the id")),
     }
 }
 
 fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::environment(format_args!("cannot encode the record: {error}")))?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::environment(format_args!("cannot encode the record: {error}")))?;
     println!("{text}");
     Ok(())
 }
@@ -99,11 +102,22 @@ fn whole(record: &RunRecord) -> String {
     text.push_str(&screen::table(&rows));
     for stage in &record.stages {
         for gate in &stage.measured.gates {
-            text.push_str(&format!("{} {}  {}: {}\n", stage.stage, display::verdict(gate.status), gate.name, gate.reason));
+            text.push_str(&format!(
+                "{} {}  {}: {}\n",
+                stage.stage,
+                display::verdict(gate.status),
+                gate.name,
+                gate.reason
+            ));
         }
     }
     for target in &record.targets {
-        text.push_str(&format!("target {}  {}: {}\n", display::verdict(target.status), target.target, target.reason));
+        text.push_str(&format!(
+            "target {}  {}: {}\n",
+            display::verdict(target.status),
+            target.target,
+            target.reason
+        ));
     }
     text
 }
@@ -113,7 +127,9 @@ fn row(stage: &StageRecord) -> Vec<String> {
         Some(outcome) => display::coloured(outcome, outcome.to_string()).to_string(),
         None => "not ended".to_owned(),
     };
-    let took = stage.duration_ms.map(|ms| screen::duration(std::time::Duration::from_millis(ms))).unwrap_or_default();
+    let ended =
+        stage.duration_ms.filter(|_| !matches!(stage.outcome, Some(Outcome::Skipped | Outcome::Blocked)));
+    let took = ended.map(|ms| screen::duration(std::time::Duration::from_millis(ms))).unwrap_or_default();
     let metrics: Vec<String> = stage
         .measured
         .metrics
@@ -141,23 +157,43 @@ fn one(stage: &StageRecord) -> String {
     };
     let outputs = stage.outputs.iter().map(|(port, output)| {
         let artifact = &output.artifact;
-        let files = if artifact.kind == ArtifactKind::Tree { screen::count(artifact.files, "file") } else { String::new() };
-        vec![port.clone(), output.artifact_type.clone(), artifact.digest.to_string(), screen::bytes(artifact.bytes), files]
+        let files = if artifact.kind == ArtifactKind::Tree {
+            screen::count(artifact.files, "file")
+        } else {
+            String::new()
+        };
+        vec![
+            port.clone(),
+            output.artifact_type.clone(),
+            artifact.digest.to_string(),
+            screen::bytes(artifact.bytes),
+            files,
+        ]
     });
     section(&mut text, "outputs", outputs.collect());
     let metrics = stage.measured.metrics.iter();
     section(
         &mut text,
         "metrics",
-        metrics.map(|(name, metric)| vec![name.clone(), display::measured(metric.value, metric.unit.as_deref())]).collect(),
+        metrics
+            .map(|(name, metric)| vec![name.clone(), display::measured(metric.value, metric.unit.as_deref())])
+            .collect(),
     );
     let gates = stage.measured.gates.iter();
     section(
         &mut text,
         "gates",
-        gates.map(|gate| vec![gate.name.clone(), display::verdict(gate.status).to_string(), gate.reason.clone()]).collect(),
+        gates
+            .map(|gate| {
+                vec![gate.name.clone(), display::verdict(gate.status).to_string(), gate.reason.clone()]
+            })
+            .collect(),
     );
-    section(&mut text, "warnings", stage.measured.warnings.iter().map(|warning| vec![warning.clone()]).collect());
+    section(
+        &mut text,
+        "warnings",
+        stage.measured.warnings.iter().map(|warning| vec![warning.clone()]).collect(),
+    );
     if let Some(failure) = &stage.failure {
         text.push_str(&format!("\n{}\n", display::failure_text(failure)));
     }
@@ -166,14 +202,20 @@ fn one(stage: &StageRecord) -> String {
 
 fn log(config: &Config, record: &RunRecord, stage: &StageRecord) -> Result<String, CliError> {
     let run = stage.made_in.unwrap_or(record.run);
-    let source = if run == record.run { Some(stage.log.clone()) } else {
+    let source = if run == record.run {
+        Some(stage.log.clone())
+    } else {
         // A reused result was made in an earlier run, which has the log.
         let earlier = read_run(&config.state_dir, run)?;
         earlier.stages.iter().find(|other| other.key == stage.key).map(|other| other.log.clone())
     };
     let Some(path) = source.flatten() else {
-        return Err(CliError::user(format_args!("`{}` has no log: its program was not started", stage.stage)));
+        return Err(CliError::user(format_args!(
+            "`{}` has no log: its program was not started",
+            stage.stage
+        )));
     };
     let path = config.state_dir.join("runs-v1").join(run.to_string()).join(path);
-    std::fs::read_to_string(&path).map_err(|error| CliError::environment(format_args!("cannot read {}: {error}", path.display())))
+    std::fs::read_to_string(&path)
+        .map_err(|error| CliError::environment(format_args!("cannot read {}: {error}", path.display())))
 }

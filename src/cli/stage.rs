@@ -48,7 +48,13 @@ fn list(catalog: &Catalog) -> Result<Exit, CliError> {
     let rows: Vec<Vec<String>> = described
         .programs
         .iter()
-        .map(|(name, program)| vec![style(name).bold().to_string(), program.manifest.version.clone(), program.manifest.summary.clone()])
+        .map(|(name, program)| {
+            vec![
+                style(name).bold().to_string(),
+                program.manifest.version.clone(),
+                program.manifest.summary.clone(),
+            ]
+        })
         .collect();
     print!("{}", screen::table(&rows));
     for fault in described.faults.values() {
@@ -102,12 +108,16 @@ fn page(manifest: &Manifest) -> String {
     text.push_str(&format!("\n{}\n", style("params").bold()));
     params(&manifest.params, 1, &mut text);
     if !manifest.metrics.is_empty() {
-        let rows: Vec<Vec<String>> =
-            manifest.metrics.iter().map(|(name, meaning)| vec![format!("  {name}"), meaning.clone()]).collect();
+        let rows: Vec<Vec<String>> = manifest
+            .metrics
+            .iter()
+            .map(|(name, meaning)| vec![format!("  {name}"), meaning.clone()])
+            .collect();
         text.push_str(&format!("\n{}\n{}", style("metrics").bold(), screen::table(&rows)));
     }
     let wants = &manifest.resources;
-    let cpus = if wants.cpus == 0 { "all cpus".to_owned() } else { screen::count(u64::from(wants.cpus), "cpu") };
+    let cpus =
+        if wants.cpus == 0 { "all cpus".to_owned() } else { screen::count(u64::from(wants.cpus), "cpu") };
     let alone = if wants.exclusive { ", the machine to itself" } else { "" };
     let alike = match manifest.determinism {
         Determinism::Bitwise => "the same bytes every time",
@@ -157,7 +167,8 @@ fn nested(param: &Value, depth: usize, text: &mut String) {
     let choices = ["oneOf", "anyOf"].iter().filter_map(|word| param.get(word)?.as_array()).flatten();
     for choice in choices {
         if choice.get("properties").is_some() {
-            let meaning = choice.get("description").and_then(Value::as_str).unwrap_or("one choice:").replace('\n', " ");
+            let meaning =
+                choice.get("description").and_then(Value::as_str).unwrap_or("one choice:").replace('\n', " ");
             text.push_str(&format!("{}– {meaning}\n", "  ".repeat(depth)));
             params(choice, depth + 1, text);
         }
@@ -165,23 +176,39 @@ fn nested(param: &Value, depth: usize, text: &mut String) {
 }
 
 fn facts(param: &Value) -> String {
-    let word = |key: &str| param.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let word = |key: &str| {
+        param.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
     let mut facts = Vec::new();
     if let Some(only) = word("const") {
         facts.push(format!("= {only}"));
     } else if let Some(choices) = param.get("enum").and_then(Value::as_array) {
-        facts.push(choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)).collect::<Vec<_>>().join(" | "));
-    } else if let Some(names) = param.get("oneOf").and_then(Value::as_array).map(|choices| constants(choices)).filter(|names| !names.is_empty()) {
+        facts.push(
+            choices
+                .iter()
+                .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(" | "),
+        );
+    } else if let Some(names) = param
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .map(|choices| constants(choices))
+        .filter(|names| !names.is_empty())
+    {
         facts.push(names.join(" | "));
     } else if let Some(kind) = param.get("type") {
         let kinds: Vec<&str> = match kind {
-            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
+            Value::Array(kinds) => {
+                kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect()
+            }
             kind => kind.as_str().into_iter().collect(),
         };
         facts.push(kinds.join(" or "));
     }
     facts.extend(word("x-unit").map(|unit| format!("in {unit}")));
-    let (low, high) = (word("minimum").or(word("exclusiveMinimum")), word("maximum").or(word("exclusiveMaximum")));
+    let (low, high) =
+        (word("minimum").or(word("exclusiveMinimum")), word("maximum").or(word("exclusiveMaximum")));
     match (low, high) {
         (Some(low), Some(high)) => facts.push(format!("{low} to {high}")),
         (Some(low), None) => facts.push(format!("{low} or more")),

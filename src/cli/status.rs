@@ -46,7 +46,10 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     if stale.is_empty() {
         println!("everything is up to date");
     } else {
-        println!("not up to date: {}\n`stagewright plan` says why, `stagewright run` brings it up to date", stale.join(", "));
+        println!(
+            "not up to date: {}\n`stagewright plan` says why, `stagewright run` brings it up to date",
+            stale.join(", ")
+        );
     }
     Ok(Exit::Success)
 }

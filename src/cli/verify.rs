@@ -19,7 +19,10 @@ pub struct VerifyArgs {
 pub fn run(scene: &Scene, args: &VerifyArgs) -> Result<Exit, CliError> {
     let store = LocalStore::open(&scene.config()?.store_dir)?;
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     let report = store.verify(|bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
     let (blobs, entries) = (report.blobs as u64, report.entries as u64);
@@ -30,7 +33,10 @@ pub fn run(scene: &Scene, args: &VerifyArgs) -> Result<Exit, CliError> {
         screen::count(entries, "action result")
     );
     if report.leftovers > 0 {
-        println!("{} of stopped writes, harmless; `stagewright gc` removes what is old", screen::count(report.leftovers as u64, "leftover"));
+        println!(
+            "{} of stopped writes, harmless; `stagewright gc` removes what is old",
+            screen::count(report.leftovers as u64, "leftover")
+        );
     }
     if report.damage.is_empty() {
         println!("everything is as its digest says");
@@ -43,7 +49,9 @@ pub fn run(scene: &Scene, args: &VerifyArgs) -> Result<Exit, CliError> {
         store.discard(&report.damage)?;
         println!("discarded; the stages that made these run again when they are next wanted");
     } else {
-        println!("`stagewright verify --discard` takes these out of the store, so that their stages run again");
+        println!(
+            "`stagewright verify --discard` takes these out of the store, so that their stages run again"
+        );
     }
     Ok(Exit::Failed)
 }

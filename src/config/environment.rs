@@ -19,7 +19,10 @@ pub const VARIABLES: &[Variable] = &[
         name: "STAGEWRIGHT_STAGE_PATH",
         meaning: "folders with stage programs, separated by `:`, searched before the project's",
     },
-    Variable { name: "STAGEWRIGHT_LOG", meaning: "diagnostic log on stderr, for example `debug` or `stagewright::run=trace`" },
+    Variable {
+        name: "STAGEWRIGHT_LOG",
+        meaning: "diagnostic log on stderr, for example `debug` or `stagewright::run=trace`",
+    },
 ];
 
 /// The variables' values.
@@ -39,7 +42,8 @@ impl Environment {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             store: path("STAGEWRIGHT_STORE").map(PathBuf::from),
-            stage_path: path("STAGEWRIGHT_STAGE_PATH").map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
+            stage_path: path("STAGEWRIGHT_STAGE_PATH")
+                .map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
             log: std::env::var("STAGEWRIGHT_LOG").ok(),
         }
     }

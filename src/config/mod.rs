@@ -119,8 +119,10 @@ impl Config {
         let path = root.join(FILE_NAME);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        let file: ConfigFile = toml::from_str(&text)
-            .map_err(|error| ConfigError::Invalid { path, reason: error.to_string().trim_end().to_owned() })?;
+        let file: ConfigFile = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+            path,
+            reason: error.to_string().trim_end().to_owned(),
+        })?;
         let state_dir = root.join(STATE_FOLDER);
         let stored = file.store.path.map(|path| root.join(path));
         let store_dir = environment.store.clone().or(stored).unwrap_or_else(|| state_dir.join("store"));
@@ -164,8 +166,11 @@ mod tests {
         let folder = project("[store]\npath = 'kept'\n[stages]\npaths = ['bin']\n");
         let config = Config::load(folder.path(), &Environment::default()).unwrap();
         assert_eq!(config.store_dir, folder.path().join("kept"));
-        let environment =
-            Environment { store: Some("/elsewhere".into()), stage_path: vec!["/first".into()], ..Default::default() };
+        let environment = Environment {
+            store: Some("/elsewhere".into()),
+            stage_path: vec!["/first".into()],
+            ..Default::default()
+        };
         let config = Config::load(folder.path(), &environment).unwrap();
         assert_eq!(config.store_dir, Path::new("/elsewhere"));
         assert_eq!(config.stage_paths, [PathBuf::from("/first"), folder.path().join("bin")]);

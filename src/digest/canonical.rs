@@ -69,7 +69,10 @@ fn write_number(number: &Number, out: &mut Vec<u8>) -> Result<(), CanonicalError
     } else if let Some(integer) = number.as_u64() {
         out.extend_from_slice(integer.to_string().as_bytes());
     } else {
-        let float = number.as_f64().filter(|float| float.is_finite()).ok_or_else(|| CanonicalError(number.to_string()))?;
+        let float = number
+            .as_f64()
+            .filter(|float| float.is_finite())
+            .ok_or_else(|| CanonicalError(number.to_string()))?;
         if float.fract() == 0.0 && float.abs() <= EXACT {
             out.extend_from_slice((float as i64).to_string().as_bytes());
         } else {
@@ -105,7 +108,10 @@ mod tests {
 
     #[test]
     fn golden_vectors() {
-        assert_eq!(text(&json!({"b": 1.0, "a": [true, null, "ä\"\n"]})), r#"{"a":[true,null,"ä\"\u000a"],"b":1}"#);
+        assert_eq!(
+            text(&json!({"b": 1.0, "a": [true, null, "ä\"\n"]})),
+            r#"{"a":[true,null,"ä\"\u000a"],"b":1}"#
+        );
         assert_eq!(text(&json!(0.1)), "f3fb999999999999a");
         assert_eq!(text(&json!(-0.0)), "0");
         assert_eq!(text(&json!(1e2)), "100");

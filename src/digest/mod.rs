@@ -103,9 +103,14 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let wrong = || DigestError(text.to_owned());
-        let (hash, size) = text.strip_prefix("sha256:").and_then(|rest| rest.split_once(':')).ok_or_else(wrong)?;
+        let (hash, size) =
+            text.strip_prefix("sha256:").and_then(|rest| rest.split_once(':')).ok_or_else(wrong)?;
         let canonical = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hash.len() != 64 || !canonical(hash) || (size.len() > 1 && size.starts_with('0')) || size.starts_with('+') {
+        if hash.len() != 64
+            || !canonical(hash)
+            || (size.len() > 1 && size.starts_with('0'))
+            || size.starts_with('+')
+        {
             return Err(wrong());
         }
         let mut bytes = [0; 32];

@@ -115,7 +115,8 @@ pub fn find_pipeline(config: &Config, named: Option<&Path>, folder: &Path) -> Re
 /// Reads and compiles the pipeline file `file` (relative to the project root).
 pub async fn load(config: &Config, file: &Path) -> Result<Pipeline, ProjectError> {
     let path = config.root.join(file);
-    let text = fs::read_to_string(&path).map_err(|error| ProjectError::Read { path, reason: error.to_string() })?;
+    let text =
+        fs::read_to_string(&path).map_err(|error| ProjectError::Read { path, reason: error.to_string() })?;
     let source = Source { file: file.to_owned(), text };
     let invalid = |findings| ProjectError::Invalid { pipeline: source.clone(), findings };
     let spec = spec::parse(&file.display().to_string(), &source.text).map_err(invalid)?;
@@ -152,9 +153,10 @@ fn compile(
     if !broken.is_empty() {
         return Err(Refusal::Programs(broken));
     }
-    let git = git_state(&config.root).map_or(Value::Null, |state| {
-        json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty })
-    });
+    let git = git_state(&config.root).map_or(
+        Value::Null,
+        |state| json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty }),
+    );
     let path_kind = |path: &Path| match fs::metadata(config.root.join(path)) {
         Ok(meta) if meta.is_dir() => PathKind::Folder,
         Ok(_) => PathKind::File,
@@ -186,12 +188,19 @@ fn read_params(config: &Config, params: &ParamsSpec) -> Result<Value, ProjectErr
                 let path = config.root.join(&file.value);
                 let text = fs::read_to_string(&path)
                     .map_err(|error| ProjectError::Read { path: path.clone(), reason: error.to_string() })?;
-                let value: Value = serde_yaml::from_str(&text)
-                    .map_err(|error| ProjectError::Params { path: path.clone(), reason: error.to_string() })?;
+                let value: Value = serde_yaml::from_str(&text).map_err(|error| ProjectError::Params {
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })?;
                 match value {
                     Value::Object(fields) => merge(&mut merged, fields),
                     Value::Null => {}
-                    _ => return Err(ProjectError::Params { path, reason: "a map of params is wanted".to_owned() }),
+                    _ => {
+                        return Err(ProjectError::Params {
+                            path,
+                            reason: "a map of params is wanted".to_owned(),
+                        });
+                    }
                 }
             }
             Ok(Value::Object(merged))

@@ -40,7 +40,9 @@ impl LocalStore {
             what: "an action result",
             reason: error.to_string(),
         })?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(StoreError::io("write", &path))?;
+        file.write_all(&text)
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(StoreError::io("write", &path))?;
         file.persist(&path).map_err(|error| StoreError::Io { action: "write", path, source: error.error })?;
         Ok(())
     }

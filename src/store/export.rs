@@ -1,10 +1,6 @@
 //! From artifacts to paths: read-only for stages, free for users.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rayon::prelude::*;
 

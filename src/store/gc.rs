@@ -100,6 +100,7 @@ fn older(now: SystemTime, then: SystemTime, age: Duration) -> bool {
 }
 
 fn is_older(now: SystemTime, path: &std::path::Path, age: Duration) -> Result<bool, StoreError> {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).map_err(StoreError::io("read", path))?;
+    let modified =
+        fs::metadata(path).and_then(|meta| meta.modified()).map_err(StoreError::io("read", path))?;
     Ok(older(now, modified, age))
 }

@@ -35,7 +35,8 @@ impl StatIndex {
     pub(super) fn load(store: &Path, root: &Path) -> Self {
         let name = Digest::of(root.as_os_str().as_encoded_bytes()).hex();
         let file = store.join("index-v1").join(format!("{name}.json"));
-        let known = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let known =
+            fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self { file, known, changed: false }
     }
 
@@ -69,11 +70,15 @@ impl StatIndex {
             return Ok(());
         }
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io("create a file in", folder))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io("create a file in", folder))?;
         serde_json::to_writer(std::io::BufWriter::new(file.as_file_mut()), &self.known)
             .map_err(|error| StoreError::io("write", &self.file)(error.into()))?;
-        file.persist(&self.file)
-            .map_err(|error| StoreError::Io { action: "write", path: self.file.clone(), source: error.error })?;
+        file.persist(&self.file).map_err(|error| StoreError::Io {
+            action: "write",
+            path: self.file.clone(),
+            source: error.error,
+        })?;
         Ok(())
     }
 }

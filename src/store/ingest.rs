@@ -28,7 +28,11 @@ impl LocalStore {
             .par_iter()
             .map(|file| {
                 let executable = file.executable;
-                Ok(TreeEntry { path: file.relative.clone(), digest: self.ingest_file(&file.path)?, executable })
+                Ok(TreeEntry {
+                    path: file.relative.clone(),
+                    digest: self.ingest_file(&file.path)?,
+                    executable,
+                })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         let tree = Tree::new(entries);
@@ -45,7 +49,9 @@ impl LocalStore {
         make_parent(&blob)?;
         let mut from = fs::File::open(path).map_err(StoreError::io("read", path))?;
         // `gc` spares what is young, and a blob's age counts from now and not from when the stage wrote it.
-        let protect = from.set_modified(SystemTime::now()).and_then(|()| from.set_permissions(fs::Permissions::from_mode(0o444)));
+        let protect = from
+            .set_modified(SystemTime::now())
+            .and_then(|()| from.set_permissions(fs::Permissions::from_mode(0o444)));
         if protect.is_ok() && fs::rename(path, &blob).is_ok() {
             return Ok(digest);
         }
@@ -54,7 +60,10 @@ impl LocalStore {
         // The copy is what will be kept, so it is what has to be right.
         let copied = Digest::of_file(file.path()).map_err(StoreError::io("read", file.path()))?;
         if copied != digest {
-            return Err(StoreError::Unstorable { path: path.to_owned(), reason: "it changed while it was read".into() });
+            return Err(StoreError::Unstorable {
+                path: path.to_owned(),
+                reason: "it changed while it was read".into(),
+            });
         }
         self.place(file, &digest)?;
         Ok(digest)
@@ -107,7 +116,8 @@ fn list_files(folder: &Path, links: Links) -> Result<Vec<FoundFile>, StoreError>
             let path = error.path().unwrap_or(folder).to_owned();
             StoreError::Io { action: "read", path, source: error.into() }
         })?;
-        let unstorable = |reason: &str| StoreError::Unstorable { path: entry.path().to_owned(), reason: reason.into() };
+        let unstorable =
+            |reason: &str| StoreError::Unstorable { path: entry.path().to_owned(), reason: reason.into() };
         let kind = entry.file_type();
         if kind.is_dir() {
             continue;

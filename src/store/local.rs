@@ -21,7 +21,8 @@ pub struct LocalStore {
 }
 
 /// Marks the folder as a cache for backup programs (<https://bford.info/cachedir/>).
-const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by stagewright; see `stagewright gc`.\n";
+const CACHEDIR_TAG: &str =
+    "Signature: 8a477f597d28d172789f06886806bc55\n# Made by stagewright; see `stagewright gc`.\n";
 
 impl LocalStore {
     /// Opens the store in `folder`, making what is not there yet.

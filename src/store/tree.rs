@@ -61,7 +61,8 @@ impl Tree {
                 return Err(wrong("three fields are wanted"));
             };
             let digest = digest.parse().map_err(|error| wrong(&format!("{error}")))?;
-            let path: String = serde_json::from_str(path).map_err(|_| wrong("the path is not a JSON string"))?;
+            let path: String =
+                serde_json::from_str(path).map_err(|_| wrong("the path is not a JSON string"))?;
             if !is_plain_relative(&path) {
                 return Err(wrong("the path leaves the folder"));
             }
@@ -115,7 +116,10 @@ mod tests {
         sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad:3 x "a/ü\n"
         sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855:0 - "b"
         "#);
-        assert_eq!(tree.artifact().digest.hex(), "c8bd3e4607d56dce9541f87a4a58e86ec735979702c45710e9b0f190217c851b");
+        assert_eq!(
+            tree.artifact().digest.hex(),
+            "c8bd3e4607d56dce9541f87a4a58e86ec735979702c45710e9b0f190217c851b"
+        );
     }
 
     #[test]

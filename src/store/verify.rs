@@ -103,7 +103,9 @@ impl LocalStore {
             if artifact.kind == ArtifactKind::Tree && sound.contains_key(&artifact.digest) {
                 match self.tree(&artifact.digest) {
                     Ok(tree) => wanted.extend(tree.entries().iter().map(|entry| entry.digest)),
-                    Err(error) => damage.push(Damage::Entry { path: path.clone(), reason: error.to_string() }),
+                    Err(error) => {
+                        damage.push(Damage::Entry { path: path.clone(), reason: error.to_string() })
+                    }
                 }
             }
             let lost = wanted.into_iter().filter(|digest| !sound.contains_key(digest));
@@ -115,7 +117,8 @@ impl LocalStore {
     /// Takes damaged blobs and results out of the store, so that the stages that made them run again when wanted.
     pub fn discard(&self, damage: &[Damage]) -> Result<(), StoreError> {
         for fault in damage {
-            let (Damage::Blob { path, .. } | Damage::Entry { path, .. } | Damage::Missing { path, .. }) = fault;
+            let (Damage::Blob { path, .. } | Damage::Entry { path, .. } | Damage::Missing { path, .. }) =
+                fault;
             match fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(StoreError::io("remove", path)(error));

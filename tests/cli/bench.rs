@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     sync::OnceLock,
 };
 
@@ -13,16 +13,18 @@ pub struct Project {
     folder: TempDir,
 }
 
-/// The stage program of the tests, under the name that the catalog looks for.
-fn stages() -> &'static Path {
+/// A folder with the program and the tests' stage program under the name that the catalog looks for, and no other: beside the
+/// built program there may be any.
+fn programs() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            let own = std::env::current_exe().unwrap();
-            let built = own.parent().unwrap().parent().unwrap().join("examples/stage-fake");
-            assert!(built.is_file(), "build the tests' stage program first: cargo build --example stage-fake");
-            std::os::unix::fs::symlink(built, folder.path().join("stagewright-stage-fake")).unwrap();
+            let built = Path::new(env!("CARGO_BIN_EXE_stagewright"));
+            let fake = built.parent().unwrap().join("examples/stage-fake");
+            assert!(fake.is_file(), "build the tests' stage program first: cargo build --example stage-fake");
+            fs::copy(built, folder.path().join("stagewright")).unwrap();
+            fs::copy(fake, folder.path().join("stagewright-stage-fake")).unwrap();
             folder
         })
         .path()
@@ -53,24 +55,35 @@ impl Project {
 
     /// Exit code, stdout and stderr, with what differs from run to run taken out.
     pub fn run(&self, arguments: &[&str]) -> String {
-        self.run_with(arguments, stages())
+        self.show(self.command(programs(), arguments))
     }
 
-    /// As [`Project::run`], with stage programs from another folder.
+    /// As [`Project::run`], with the program alone and stage programs from another folder.
     pub fn run_with(&self, arguments: &[&str], stages: &Path) -> String {
-        let done = Command::new(env!("CARGO_BIN_EXE_stagewright"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("STAGEWRIGHT_STAGE_PATH", stages)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| self.plain(&String::from_utf8_lossy(bytes));
+        let alone = tempfile::tempdir().unwrap();
+        fs::copy(programs().join("stagewright"), alone.path().join("stagewright")).unwrap();
+        let mut command = self.command(alone.path(), arguments);
+        command.env("STAGEWRIGHT_STAGE_PATH", stages);
+        self.show(command)
+    }
+
+    /// The program in the background, silent.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(programs(), arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn command(&self, programs: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(programs.join("stagewright"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    fn show(&self, mut command: Command) -> String {
+        let done = command.output().unwrap();
         let mut shown = format!("exit {}\n", done.status.code().unwrap_or(-1));
         for (name, bytes) in [("stdout", &done.stdout), ("stderr", &done.stderr)] {
             if !bytes.is_empty() {
-                shown.push_str(&format!("--- {name}\n{}", text(bytes)));
+                shown.push_str(&format!("--- {name}\n{}", self.plain(&String::from_utf8_lossy(bytes))));
             }
         }
         shown
@@ -80,18 +93,31 @@ impl Project {
         let folder = fs::canonicalize(self.folder.path()).unwrap();
         let text = text.replace(&*folder.to_string_lossy(), "<project>");
         let text = text.replace(&*self.folder.path().to_string_lossy(), "<project>");
-        let text = text.replace(&*stages().to_string_lossy(), "<stages>");
-        redact(&text)
+        redact(&text.replace(&*programs().to_string_lossy(), "<programs>"))
     }
 }
 
-/// Replaces run ids, digests, times and dates.
+/// Replaces run ids, digests, times and dates; runs of spaces become two, because columns are as wide as the times in them.
 fn redact(text: &str) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
-        let words: Vec<String> = line.split(' ').map(redact_word).collect();
-        let line = words.join(" ");
-        lines.push(["ms", "s"].iter().fold(line, |line, unit| line.replace(&format!("<n> {unit}"), "<time>")));
+        let mut words: Vec<String> = line.split(' ').map(redact_word).collect();
+        for at in 1..words.len() {
+            let is_unit = ["ms", "s", "ms,", "s:", "ms:"].contains(&words[at].as_str());
+            if is_unit && words[at - 1].parse::<f64>().is_ok() {
+                words[at - 1] = "<time>".to_owned();
+                words[at].retain(|c| !c.is_ascii_alphabetic());
+            }
+        }
+        let line = words.join(" ").replace("<time> :", "<time>:");
+        let indent = line.len() - line.trim_start().len();
+        let mut body = line.trim().to_owned();
+        if line.contains("<time>") {
+            while body.contains("   ") {
+                body = body.replace("   ", "  ");
+            }
+        }
+        lines.push(format!("{}{body}", &line[..indent]));
     }
     lines.join("\n") + "\n"
 }

@@ -110,7 +110,10 @@ fn damage_is_found_discarded_and_made_again() {
     fs::remove_file(&blob).unwrap();
     fs::write(&blob, "hullo").unwrap();
     let found = project.run(&["verify"]);
-    assert!(found.starts_with("exit 1\n") && found.contains("holds other bytes than its name says"), "{found}");
+    assert!(
+        found.starts_with("exit 1\n") && found.contains("holds other bytes than its name says"),
+        "{found}"
+    );
     let discarded = project.run(&["verify", "--discard"]);
     assert!(discarded.starts_with("exit 1\n") && discarded.contains("discarded"), "{discarded}");
     assert_snapshot!("run-after-damage", project.run(&["run"]));
@@ -133,7 +136,10 @@ fn outside_of_a_project_and_in_a_new_one() {
 fn doctor_tells_good_from_broken() {
     let project = Project::new(PIPELINE);
     let told = project.run(&["doctor"]);
-    assert!(told.starts_with("exit 0\n") && told.contains("ok      stage fake 1.0.0 in <stages>"), "{told}");
+    assert!(
+        told.starts_with("exit 0\n") && told.contains("ok      stage fake 1.0.0 in <programs>"),
+        "{told}"
+    );
     let broken = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/bin/true", broken.path().join("stagewright-stage-true")).unwrap();
     let told = project.run_with(&["doctor"], broken.path());
@@ -143,9 +149,56 @@ fn doctor_tells_good_from_broken() {
 #[test]
 fn help_of_every_command() {
     let project = Project::new(PIPELINE);
-    let commands = ["init", "check", "plan", "run", "status", "show", "graph", "stage", "doctor", "gc", "verify"];
+    let commands =
+        ["init", "check", "plan", "run", "status", "show", "graph", "stage", "doctor", "gc", "verify"];
     let pages: Vec<String> = std::iter::once(project.run(&["--help"]))
         .chain(commands.map(|command| project.run(&[command, "--help"])))
         .collect();
     assert_snapshot!("help", pages.join("\n"));
+}
+
+#[test]
+fn kill_9_leaves_a_sound_store_and_a_run_that_resumes() {
+    let project = Project::new(
+        r#"version: 1
+stages:
+  first:
+    uses: fake
+    with: { do: [ { step: write, port: out, path: out.txt, text: kept } ] }
+  second:
+    uses: fake
+    inputs: { data: "${{ stages.first.outputs.out }}" }
+    with:
+      do:
+        - { step: checkpoint }
+        - { step: request, file: started }
+        - { step: hang-while, file: wait }
+        - { step: write, port: out, path: out.txt, text: done }
+"#,
+    );
+    // The steps' files are relative to the stage's private folder otherwise.
+    let text = project.read("pipeline.yaml");
+    let text = text.replace("file: started", &format!("file: {}", project.path("started").display()));
+    project.write(
+        "pipeline.yaml",
+        &text.replace("file: wait", &format!("file: {}", project.path("wait").display())),
+    );
+    project.write("wait", "");
+
+    let mut run = project.start(&["run"]);
+    while !project.path("started").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before its second stage began");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let verified = project.run(&["verify"]);
+    assert!(verified.starts_with("exit 0\n"), "{verified}");
+    let status = project.run(&["status"]);
+    assert!(status.contains("killed before its end"), "{status}");
+
+    fs::remove_file(project.path("wait")).unwrap();
+    assert_snapshot!("run-after-kill", project.run(&["run"]));
+    let shown = project.run(&["show", "second"]);
+    assert!(shown.contains("resumed-at  1"), "the checkpoint of the killed run is used: {shown}");
 }

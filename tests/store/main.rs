@@ -147,7 +147,9 @@ fn an_entry_needs_its_blobs() {
     fs::remove_file(bench.store.blob_path(&kept.digest)).unwrap();
     assert_eq!(bench.store.missing(&kept).unwrap(), [kept.digest]);
     let again = Entry { artifacts: vec![kept], body: json!(null) };
-    assert!(matches!(bench.store.put_entry(&key, &again), Err(StoreError::Missing(digest)) if digest == kept.digest));
+    assert!(
+        matches!(bench.store.put_entry(&key, &again), Err(StoreError::Missing(digest)) if digest == kept.digest)
+    );
 }
 
 #[test]
@@ -164,7 +166,8 @@ fn a_missing_blob_inside_a_tree_is_found() {
 #[test]
 fn verify_finds_each_kind_of_damage_and_discard_takes_it_out() {
     let bench = Bench::new();
-    let (good, flipped, lost) = (bench.ingest("a", "good"), bench.ingest("b", "flipped"), bench.ingest("c", "lost"));
+    let (good, flipped, lost) =
+        (bench.ingest("a", "good"), bench.ingest("b", "flipped"), bench.ingest("c", "lost"));
     bench.entry("good", vec![good]);
     bench.entry("flipped", vec![flipped]);
     bench.entry("lost", vec![lost]);
@@ -227,7 +230,10 @@ fn many_writers_of_one_content_agree() {
             let bench = &bench;
             scope.spawn(move || {
                 for round in 0..50 {
-                    assert_eq!(bench.store.put(format!("{round}").as_bytes()).unwrap().size(), format!("{round}").len() as u64);
+                    assert_eq!(
+                        bench.store.put(format!("{round}").as_bytes()).unwrap().size(),
+                        format!("{round}").len() as u64
+                    );
                     bench.ingest(&format!("w{writer}/{round}"), &format!("file {round}"));
                 }
             });

@@ -23,7 +23,10 @@ pub fn all(
         })?;
         if answers.not_finite() > 0 {
             let count = answers.not_finite();
-            context.warn(format!("`{}` gives logits that are not finite for {count} of {total} images", model.name));
+            context.warn(format!(
+                "`{}` gives logits that are not finite for {count} of {total} images",
+                model.name
+            ));
         }
         predictions.push(answers);
     }

@@ -9,7 +9,9 @@ use stagewright_tensorrt::{Gpu, Machine, gpus, locate, visible};
 /// Name of the processor, as the system gives it.
 pub fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.split_once(':')?.1.trim().to_owned()));
+    let field = |name: &str| {
+        text.lines().find_map(|line| Some(line.strip_prefix(name)?.split_once(':')?.1.trim().to_owned()))
+    };
     field("model name").or_else(|| field("CPU part")).unwrap_or_else(|| "unknown".to_owned())
 }
 
@@ -27,7 +29,10 @@ pub fn facts() -> BTreeMap<String, Value> {
         ("cpus".to_owned(), json!(cpus)),
         ("governor".to_owned(), governor.map_or(Value::Null, |text| json!(text.trim()))),
         ("load-average-at-start".to_owned(), load_average().map_or(Value::Null, |load| json!(load))),
-        ("onnxruntime".to_owned(), stagewright_onnx::runtime_version().map_or(Value::Null, |version| json!(version))),
+        (
+            "onnxruntime".to_owned(),
+            stagewright_onnx::runtime_version().map_or(Value::Null, |version| json!(version)),
+        ),
     ])
 }
 
@@ -50,22 +55,33 @@ fn load_average() -> Option<f64> {
 /// Warns if others are using the machine now: the share of processor time that was not idle over a quarter of a second in which
 /// this process sleeps.
 pub fn warn_if_busy(context: &mut Context) {
-    let (Some(before), Some(after)) = (processor_time(), { std::thread::sleep(std::time::Duration::from_millis(250)); processor_time() })
-    else {
+    let (Some(before), Some(after)) = (processor_time(), {
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        processor_time()
+    }) else {
         return;
     };
     // The kernel may correct the time spent waiting downwards.
     let (busy, all) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     let share = if all > 0 { 100.0 * busy as f64 / all as f64 } else { 0.0 };
     if share > 20.0 {
-        context.warn(format!("other processes take {share:.0} % of the processors, so the latencies will be noisy"));
+        context.warn(format!(
+            "other processes take {share:.0} % of the processors, so the latencies will be noisy"
+        ));
     }
 }
 
 /// Busy and total ticks of all processors since boot (proc(5) stat).
 fn processor_time() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/stat").ok()?;
-    let ticks: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).take(8).filter_map(|tick| tick.parse().ok()).collect();
+    let ticks: Vec<u64> = text
+        .lines()
+        .next()?
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|tick| tick.parse().ok())
+        .collect();
     let idle = ticks.get(3)? + ticks.get(4)?;
     let all: u64 = ticks.iter().sum();
     Some((all - idle, all))

@@ -24,8 +24,8 @@ use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
 use stagewright_measure::{Latency, Predictions, Samples, TestImages, statistics::median};
 use stagewright_sdk::{
-    Context, Determinism, FaultExt, Manifest, ManifestExt, NamedInput, Platform, Port, PortExt, Resources, Result, Stage,
-    StageFault, manifest,
+    Context, Determinism, FaultExt, Manifest, ManifestExt, NamedInput, Platform, Port, PortExt, Resources,
+    Result, Stage, StageFault, manifest,
 };
 pub use stagewright_tensorrt::Machine;
 
@@ -44,12 +44,18 @@ impl Stage for Benchmark {
         let summary = "compares models by accuracy, latency, throughput, memory and size";
         manifest::<Params>("benchmark", env!("CARGO_PKG_VERSION"), 1, summary)
             .input("models", Port::input("model/onnx|engine/tensorrt", "the variants, named by `as:`").many())
-            .input("data", Port::input("dataset/images", "the dataset whose test split accuracy is measured on"))
+            .input(
+                "data",
+                Port::input("dataset/images", "the dataset whose test split accuracy is measured on"),
+            )
             .input("preprocess", Port::input("preprocess", "the preprocessing contract of all variants"))
             .output("table", Port::output("report/markdown", "comparison.md", "the comparison for people"))
             .output("results", Port::output("metrics/json", "results.json", "every figure"))
             .output("plot", Port::output("report/image", "plot.svg", "accuracy over latency, area by size"))
-            .output("samples", Port::output("dir", "samples", "raw wall times of every run in ms, one JSON file a variant"))
+            .output(
+                "samples",
+                Port::output("dir", "samples", "raw wall times of every run in ms, one JSON file a variant"),
+            )
             .metric("<variant>.top1", "accuracy on the test split, %")
             .metric("<variant>.top5", "right class among the best five, %; only with more than five classes")
             .metric("<variant>.agreement", "same class as the baseline, %")
@@ -62,7 +68,10 @@ impl Stage for Benchmark {
             .metric("<variant>.memory", "peak memory of a process that does nothing else, MB")
             .metric("<variant>.model-memory", "how much of it the model added, MB")
             .metric("<variant>.gpu-memory", "memory of the GPU that a TensorRT engine takes, MB")
-            .metric("<variant>.gpu-use", "share of time in which the GPU works, %; TensorRT engines with nsys only")
+            .metric(
+                "<variant>.gpu-use",
+                "share of time in which the GPU works, %; TensorRT engines with nsys only",
+            )
             .metric("<variant>.kernel-share", "share of kernels in the GPU's work, %; likewise")
             .metric("<variant>.memcpy-share", "share of copies in the GPU's work, %; likewise")
             .metric("<variant>.size", "size of the file, MB")
@@ -134,7 +143,8 @@ pub fn run_for(context: &mut Context, params: &Params, schedule: Schedule, machi
         let mut check = || context.progress(index as u64, total, "models", "memory and operators");
         let facts = model.facts(&setup, &mut check)?;
         if !model.in_process() && facts.gpu_memory.is_none() {
-            context.warn(format!("nvidia-smi does not tell the memory of `{}`, so it is left out", input.name));
+            context
+                .warn(format!("nvidia-smi does not tell the memory of `{}`, so it is left out", input.name));
         }
         let measured = Measured {
             predictions: &predictions[index],
@@ -199,7 +209,10 @@ impl Measured<'_> {
             top5: (contract.classes.len() > 5).then(|| self.predictions.top5_percent()),
             agreement: self.predictions.agreement_percent(self.baseline),
             drop,
-            worst_class: self.predictions.worst_class_drop(self.baseline).map(|(class, points)| (name(class), points)),
+            worst_class: self
+                .predictions
+                .worst_class_drop(self.baseline)
+                .map(|(class, points)| (name(class), points)),
             per_class: self.predictions.class_percent(),
             throughput: self.batch as f64 * 1e3 / batch.p50,
             memory: self.facts.memory,
@@ -251,7 +264,10 @@ fn write(context: &mut Context, results: &Results, models: &[NamedInput], times:
         report("latency-p50", variant.latency_ms("p50"), "ms");
         report("top1", variant.top1, "%");
         if !variant.stable {
-            context.warn(format!("the latency of `{}` did not settle; measure again on a quiet machine", variant.name));
+            context.warn(format!(
+                "the latency of `{}` did not settle; measure again on a quiet machine",
+                variant.name
+            ));
         }
         if let Some(ratio) = variant.repeated_sample_ratio.filter(|ratio| *ratio < 0.9) {
             context.warn(format!("one sample again and again takes {ratio:.2} of the time of samples in turn for `{}`: a cache is measured", variant.name));
@@ -264,7 +280,11 @@ fn write(context: &mut Context, results: &Results, models: &[NamedInput], times:
     fs::create_dir_all(&folder).or_environment(format_args!("cannot create {}", folder.display()))?;
     for (index, (model, times)) in models.iter().zip(times).enumerate() {
         // The name is the user's and may be no file name; the index keeps files apart.
-        let plain: String = model.name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let plain: String = model
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
         let path = folder.join(format!("{index}-{plain}.json"));
         let raw = json!({ "variant": model.name, "unit": "ms", "batch-1": times.single, "batch": times.batch, "repeated": times.repeated });
         fs::write(&path, raw.to_string()).or_environment(format_args!("cannot write {}", path.display()))?;

@@ -20,8 +20,8 @@ use stagewright_dataset::Preprocess;
 use stagewright_measure::{Samples, TestImages, check_model, evaluate, memory};
 use stagewright_onnx::{Session, SessionOptions};
 use stagewright_sdk::{
-    Context, Determinism, FaultExt, GateStatus, Manifest, ManifestExt, NamedInput, Port, PortExt, Resources, Result, Stage,
-    StageFault, manifest,
+    Context, Determinism, FaultExt, GateStatus, Manifest, ManifestExt, NamedInput, Port, PortExt, Resources,
+    Result, Stage, StageFault, manifest,
 };
 
 pub use stagewright_tensorrt::Machine;
@@ -56,19 +56,30 @@ impl Stage for Checklist {
     type Params = Params;
 
     fn manifest() -> Manifest {
-        manifest::<Params>("checklist", env!("CARGO_PKG_VERSION"), 1, "five real checks before a model is deployed")
-            .input("models", Port::input("model/onnx", "the candidate and its FP32 origin, named by `as:`").many())
-            .input("benchmark", Port::input("metrics/json", "results of the benchmark stage").optional())
-            .input("previous", Port::input("model/onnx", "the model to go back to: the previous release").optional())
-            .input("data", Port::input("dataset/images", "the dataset; its test split is used"))
-            .input("preprocess", Port::input("preprocess", "the preprocessing contract of all models"))
-            .output("report", Port::output("report/markdown", "checklist.md", "verdicts and evidence for people"))
-            .output("results", Port::output("metrics/json", "checklist.json", "the same for programs"))
-            .metric("passed", "checks passed")
-            .metric("failed", "checks failed")
-            .metric("not-applicable", "checks that could not be made here")
-            .resources(Resources { cpus: 0, memory: 0, gpus: 0, exclusive: true })
-            .determinism(Determinism::None)
+        manifest::<Params>(
+            "checklist",
+            env!("CARGO_PKG_VERSION"),
+            1,
+            "five real checks before a model is deployed",
+        )
+        .input(
+            "models",
+            Port::input("model/onnx", "the candidate and its FP32 origin, named by `as:`").many(),
+        )
+        .input("benchmark", Port::input("metrics/json", "results of the benchmark stage").optional())
+        .input(
+            "previous",
+            Port::input("model/onnx", "the model to go back to: the previous release").optional(),
+        )
+        .input("data", Port::input("dataset/images", "the dataset; its test split is used"))
+        .input("preprocess", Port::input("preprocess", "the preprocessing contract of all models"))
+        .output("report", Port::output("report/markdown", "checklist.md", "verdicts and evidence for people"))
+        .output("results", Port::output("metrics/json", "checklist.json", "the same for programs"))
+        .metric("passed", "checks passed")
+        .metric("failed", "checks failed")
+        .metric("not-applicable", "checks that could not be made here")
+        .resources(Resources { cpus: 0, memory: 0, gpus: 0, exclusive: true })
+        .determinism(Determinism::None)
     }
 
     fn run(context: &mut Context, params: Params) -> Result<()> {
@@ -93,7 +104,8 @@ impl Checklist {
     pub fn run_on(context: &mut Context, params: Params, extent: Extent, machine: &Machine) -> Result<()> {
         let models = context.inputs("models").to_vec();
         if models.is_empty() {
-            return Err(StageFault::user("no model is bound to `models`").hint("bind the candidate and its FP32 origin"));
+            return Err(StageFault::user("no model is bound to `models`")
+                .hint("bind the candidate and its FP32 origin"));
         }
         let candidate = pick(&models, "candidate", params.candidate.as_deref(), models.len() - 1)?;
         let baseline = pick(&models, "baseline", params.baseline.as_deref(), 0)?;
@@ -113,7 +125,8 @@ impl Checklist {
             }
         };
         let inputs = images.inputs(&contract, 1);
-        let samples = Samples { inputs: &inputs, stride: 3 * contract.size[0] * contract.size[1], size: contract.size };
+        let samples =
+            Samples { inputs: &inputs, stride: 3 * contract.size[0] * contract.size[1], size: contract.size };
         let load = memory::Load { model: &candidate.path, batch: 1, size: contract.size, threads };
 
         let mut findings = vec![quantization::check(&candidate.path, &params.quantization, &theirs, &own)?];
@@ -148,7 +161,11 @@ impl Checklist {
             ("failed", GateStatus::Failed),
             ("not-applicable", GateStatus::NotApplicable),
         ] {
-            context.metric(name, findings.iter().filter(|finding| finding.status == status).count() as f64, None);
+            context.metric(
+                name,
+                findings.iter().filter(|finding| finding.status == status).count() as f64,
+                None,
+            );
         }
         for finding in findings {
             context.gate(finding.check, finding.status, finding.reason);
@@ -181,17 +198,21 @@ fn predictions(
     contract: &Preprocess,
 ) -> Result<stagewright_measure::Predictions> {
     let (total, message) = (images.decoded.len() as u64, format!("accuracy of {}", model.name));
-    evaluate(session, &images.decoded, contract, BATCH, |done| context.progress(done, total, "images", message.as_str()))
+    evaluate(session, &images.decoded, contract, BATCH, |done| {
+        context.progress(done, total, "images", message.as_str())
+    })
 }
 
 /// The candidate's figures in the benchmark, which go into the evidence as they are.
 fn benchmark_figures(context: &Context, candidate: &str) -> Result<Value> {
     let Some(path) = context.optional_input("benchmark") else { return Ok(Value::Null) };
     let text = std::fs::read(path).or_environment(format_args!("cannot read {}", path.display()))?;
-    let results: Value = serde_json::from_slice(&text).or_user(format_args!("{} is not JSON", path.display()))?;
+    let results: Value =
+        serde_json::from_slice(&text).or_user(format_args!("{} is not JSON", path.display()))?;
     let format = results.get("format").and_then(Value::as_str).unwrap_or("none");
     if format != BENCHMARK_FORMAT {
-        let message = format!("{} has the format `{format}`; this release reads `{BENCHMARK_FORMAT}`", path.display());
+        let message =
+            format!("{} has the format `{format}`; this release reads `{BENCHMARK_FORMAT}`", path.display());
         return Err(StageFault::user(message).hint("bind the `results` output of a benchmark stage"));
     }
     let variants = results.get("variants").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

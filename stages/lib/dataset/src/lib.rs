@@ -44,5 +44,5 @@ pub use inspect::{ColorMode, Format, Inspection, inspect};
 pub use manifest::SampleManifest;
 pub use merkle::{leaf_hash, merkle_root};
 pub use preprocess::{Channels, Interpolation, NormalizeTable, PREPROCESS_FORMAT, Preprocess, Resize};
-pub use stagewright_resize::{Filter, resize_grey, resize_rgb};
 pub use splits::{SplitRule, Splits, stratified};
+pub use stagewright_resize::{Filter, resize_grey, resize_rgb};

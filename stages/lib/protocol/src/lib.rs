@@ -19,8 +19,8 @@ mod message;
 
 pub use manifest::{Determinism, Manifest, Port, Resources};
 pub use message::{
-    ErrorClass, Event, Fault, Gate, GateStatus, Hello, Level, Limits, NamedInput, Platform, Request, Response,
-    RunRequest, RunResult,
+    ErrorClass, Event, Fault, Gate, GateStatus, Hello, Level, Limits, NamedInput, Platform, Request,
+    Response, RunRequest, RunResult,
 };
 
 /// Protocol versions this crate speaks, newest last. An integer of its own, not a crate version.

@@ -23,7 +23,8 @@ pub fn manifest<P: JsonSchema>(name: &str, version: &str, cache_version: u32, su
 
 /// JSON Schema (2020-12) of the params with all sub-schemas inline, as the protocol wants it.
 pub fn params_schema<P: JsonSchema>() -> Value {
-    let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     generator.into_root_schema_for::<P>().to_value()
 }
 

@@ -76,8 +76,9 @@ impl Context {
 
     /// Path of a required input.
     pub fn input(&self, port: &str) -> Result<&Path> {
-        self.optional_input(port)
-            .ok_or_else(|| StageFault::internal(format!("the host bound nothing to the required input `{port}`")))
+        self.optional_input(port).ok_or_else(|| {
+            StageFault::internal(format!("the host bound nothing to the required input `{port}`"))
+        })
     }
 
     /// Path of an input that may be left unbound.
@@ -93,12 +94,10 @@ impl Context {
     /// Where to write an output: the port's path inside the output folder. Its parent exists afterwards; the file or
     /// folder itself does not. Counts the output as written.
     pub fn output(&mut self, port: &str) -> Result<PathBuf> {
-        let declared = self
-            .manifest
-            .outputs
-            .get(port)
-            .and_then(|output| output.path.clone())
-            .ok_or_else(|| StageFault::internal(format!("the manifest has no output `{port}` with a path")))?;
+        let declared =
+            self.manifest.outputs.get(port).and_then(|output| output.path.clone()).ok_or_else(|| {
+                StageFault::internal(format!("the manifest has no output `{port}` with a path"))
+            })?;
         let path = self.request.output_dir.join(&declared);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).or_environment(format_args!("cannot create {}", parent.display()))?;
@@ -115,7 +114,8 @@ impl Context {
 
     /// Writes a JSON output, pretty-printed with a final newline.
     pub fn write_json<T: serde::Serialize>(&mut self, port: &str, value: &T) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(value).or_internal(format_args!("cannot encode `{port}`"))?;
+        let mut text =
+            serde_json::to_string_pretty(value).or_internal(format_args!("cannot encode `{port}`"))?;
         text.push('\n');
         self.write(port, text.as_bytes())
     }
@@ -188,13 +188,17 @@ impl Context {
     pub(crate) fn finish(self) -> Result<RunResult> {
         for (port, output) in &self.manifest.outputs {
             if output.required && !self.written.contains_key(port) {
-                return Err(StageFault::internal(format!("the stage ended without writing the output `{port}`")));
+                return Err(StageFault::internal(format!(
+                    "the stage ended without writing the output `{port}`"
+                )));
             }
         }
         for (port, path) in &self.written {
             if !self.request.output_dir.join(path).exists() {
                 let path = path.display();
-                return Err(StageFault::internal(format!("the output `{port}` was announced, but {path} is missing")));
+                return Err(StageFault::internal(format!(
+                    "the output `{port}` was announced, but {path} is missing"
+                )));
             }
         }
         Ok(RunResult { outputs: self.written, gates: self.gates })

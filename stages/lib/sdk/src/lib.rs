@@ -1,7 +1,7 @@
 //! Write a stage program: implement [`Stage`] and call [`main`].
 //!
 //! ```no_run
-//! use stagewright_sdk::{Context, Manifest, Port, Result, Stage, manifest};
+//! use stagewright_sdk::{Context, Manifest, ManifestExt, Port, PortExt, Result, Stage, manifest};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -45,8 +45,8 @@ pub use context::Context;
 pub use fault::{FaultExt, Result, StageFault};
 pub use session::main;
 pub use stagewright_protocol::{
-    Determinism, ErrorClass, Event, Fault, Gate, GateStatus, Level, Limits, Manifest, NamedInput, Platform, Port,
-    Resources, RunRequest,
+    Determinism, ErrorClass, Event, Fault, Gate, GateStatus, Level, Limits, Manifest, NamedInput, Platform,
+    Port, Resources, RunRequest,
 };
 
 /// One stage program.

@@ -46,22 +46,33 @@ fn private_stdout() -> io::Result<File> {
 fn converse<S: Stage>(speaker: &str) -> Result<()> {
     let wire = Arc::new(Mutex::new(private_stdout().or_environment("cannot take over standard output")?));
     let mut lines = BufReader::new(io::stdin()).lines();
-    let mut next = || -> Result<Option<String>> {
-        lines.next().transpose().or_environment("cannot read from the host")
-    };
+    let mut next =
+        || -> Result<Option<String>> { lines.next().transpose().or_environment("cannot read from the host") };
 
     let Some(line) = next()? else { return Ok(()) };
     let hello: Hello = serde_json::from_str(&line).or_user("the host's first line is not a hello")?;
     send(&wire, &Hello { versions: VERSIONS.to_vec(), speaker: speaker.to_owned() })?;
     if common_version(VERSIONS, &hello.versions).is_none() {
-        let message = format!("{speaker} speaks protocol versions {VERSIONS:?}, {} speaks {:?}", hello.speaker, hello.versions);
-        return answer(&wire, Err(StageFault::environment(message).hint("install a stage program of the same release as stagewright")));
+        let message = format!(
+            "{speaker} speaks protocol versions {VERSIONS:?}, {} speaks {:?}",
+            hello.speaker, hello.versions
+        );
+        return answer(
+            &wire,
+            Err(StageFault::environment(message)
+                .hint("install a stage program of the same release as stagewright")),
+        );
     }
 
     let Some(line) = next()? else { return Ok(()) };
     let request = match serde_json::from_str::<Request>(&line) {
         Ok(request) => request,
-        Err(error) => return answer(&wire, Err(StageFault::internal(format!("cannot read the host's request: {error}")))),
+        Err(error) => {
+            return answer(
+                &wire,
+                Err(StageFault::internal(format!("cannot read the host's request: {error}"))),
+            );
+        }
     };
     let response = match request {
         Request::Describe => Ok(Response::Manifest { manifest: Box::new(S::manifest()) }),
@@ -86,7 +97,8 @@ fn converse<S: Stage>(speaker: &str) -> Result<()> {
                 let _ = send(&events, &Response::Event(event));
             });
             guarded(move || {
-                let params = serde_json::from_value(request.params.clone()).or_user("`with` does not fit the params")?;
+                let params = serde_json::from_value(request.params.clone())
+                    .or_user("`with` does not fit the params")?;
                 let mut context = Context::new(*request, S::manifest(), cancelled, emit);
                 S::run(&mut context, params)?;
                 context.finish().map(Response::Result)
@@ -105,7 +117,8 @@ fn guarded(work: impl FnOnce() -> Result<Response>) -> Result<Response> {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        Err(StageFault::internal(format!("the stage panicked: {text}")).hint("this is a defect of the stage program; its log has the place"))
+        Err(StageFault::internal(format!("the stage panicked: {text}"))
+            .hint("this is a defect of the stage program; its log has the place"))
     })
 }
 
@@ -113,7 +126,9 @@ fn answer(wire: &Mutex<File>, response: Result<Response>) -> Result<()> {
     let failed = response.is_err();
     send(wire, &response.unwrap_or_else(|fault| Response::Error(fault.0)))?;
     // The host has the fault already; the exit code only keeps a shell user honest.
-    if failed { std::process::exit(1) }
+    if failed {
+        std::process::exit(1)
+    }
     Ok(())
 }
 

@@ -107,7 +107,9 @@ impl Outcome {
     /// All warnings.
     pub fn warnings(&self) -> Vec<&str> {
         let warning = |event| match event {
-            &Event::Log { level: stagewright_protocol::Level::Warning, ref message } => Some(message.as_str()),
+            &Event::Log { level: stagewright_protocol::Level::Warning, ref message } => {
+                Some(message.as_str())
+            }
             _ => None,
         };
         self.events.iter().filter_map(warning).collect()
