@@ -112,10 +112,8 @@ fn redact(text: &str) -> String {
         let line = words.join(" ").replace("<time> :", "<time>:");
         let indent = line.len() - line.trim_start().len();
         let mut body = line.trim().to_owned();
-        if line.contains("<time>") {
-            while body.contains("   ") {
-                body = body.replace("   ", "  ");
-            }
+        while body.contains("   ") {
+            body = body.replace("   ", "  ");
         }
         lines.push(format!("{}{body}", &line[..indent]));
     }

@@ -137,7 +137,7 @@ fn doctor_tells_good_from_broken() {
     let project = Project::new(PIPELINE);
     let told = project.run(&["doctor"]);
     assert!(
-        told.starts_with("exit 0\n") && told.contains("ok      stage fake 1.0.0 in <programs>"),
+        told.starts_with("exit 0\n") && told.contains("ok  stage fake 1.0.0 in <programs>"),
         "{told}"
     );
     let broken = tempfile::tempdir().unwrap();
