@@ -136,10 +136,7 @@ fn outside_of_a_project_and_in_a_new_one() {
 fn doctor_tells_good_from_broken() {
     let project = Project::new(PIPELINE);
     let told = project.run(&["doctor"]);
-    assert!(
-        told.starts_with("exit 0\n") && told.contains("ok  stage fake 1.0.0 in <programs>"),
-        "{told}"
-    );
+    assert!(told.starts_with("exit 0\n") && told.contains("ok  stage fake 1.0.0 in <programs>"), "{told}");
     let broken = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/bin/true", broken.path().join("stagewright-stage-true")).unwrap();
     let told = project.run_with(&["doctor"], broken.path());
