@@ -5,9 +5,8 @@ use stagewright_sdk::{Context, Result};
 
 use crate::{model::Model, params::Schedule};
 
-/// Medians of the last rounds may differ by this share for a measurement to count as stable (perf_analyzer's
-/// `stability-percentage`, 10 % by default).
-const TOLERANCE: f64 = 0.1;
+/// Medians of the last rounds may differ by this share for a measurement to count as stable.
+const TOLERANCE: f64 = 0.05;
 
 /// Rounds that have to agree.
 const WINDOW: usize = 3;
