@@ -66,8 +66,6 @@ impl Stage for Augment {
             return Err(StageFault::user(message).hint(hint));
         }
         let policy = Policy::new(params.transforms.clone())?;
-        // Training holds images at the contract's size.
-        policy.check_size(contract.size[1], contract.size[0])?;
         for doubt in policy.doubts(contract.size) {
             context.warn(doubt);
         }

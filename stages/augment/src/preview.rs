@@ -1,11 +1,11 @@
 //! The preview: training images and what the policy makes of them.
 
 use stagewright_dataset::{
-    Dataset, Image, Preprocess, Splits,
+    Dataset, DatasetError, Image, Preprocess, Splits,
     augment::{Augmenter, Policy, SampleKey, Scratch},
     stratified,
 };
-use stagewright_sdk::{Context, Result, StageFault};
+use stagewright_sdk::{Context, Result};
 
 use crate::{
     Params,
@@ -46,11 +46,11 @@ pub(crate) fn write(
 
 /// Names the image for which a crop of the policy is too large.
 pub(crate) fn check_size(policy: &Policy, image: &Image, id: &str) -> Result<()> {
-    policy.check_size(image.width, image.height).map_err(|error| {
-        let fault = StageFault::user(format!(
-            "image {id} has {}×{} pixels (height×width): {error}",
-            image.height, image.width
-        ));
-        fault.hint("put a random-resized-crop before it, or turn `pad-if-needed` on")
-    })
+    let unfit = |error: DatasetError| DatasetError::Unfit {
+        id: id.to_owned(),
+        height: image.height,
+        width: image.width,
+        reason: error.to_string(),
+    };
+    Ok(policy.check_size(image.width, image.height).map_err(unfit)?)
 }

@@ -1,11 +1,11 @@
 //! The stage as the host runs it.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use stagewright_dataset::{
-    Dataset, Image, Preprocess,
+    Dataset, DatasetError, Image, Preprocess, TrainingImages,
     augment::{Augmenter, Policy, SampleKey, Scratch, augment_batch},
 };
 use stagewright_sdk::{
@@ -154,18 +154,25 @@ fn batches_do_not_depend_on_threads() {
     let dataset = Dataset::open(folder.path()).unwrap();
     let contract = Preprocess::parse(contract(&["Spot_2", "crack", "ok"]).to_string().as_bytes()).unwrap();
     let all: Vec<usize> = (0..dataset.samples.len()).collect();
-    let images =
-        stagewright_dataset::Decoded::load(&dataset, &contract, &all, |_| Ok::<_, StageFault>(())).unwrap();
     let policy = Policy::parse(
         br#"{"format":"stagewright/policy@1","train":[{"transform":"shift-scale-rotate"},{"transform":"hue-saturation-value"},
             {"transform":"coarse-dropout"}]}"#,
     )
     .unwrap();
+    let dataset = Arc::new(dataset);
+    let load =
+        |memory| TrainingImages::load(&dataset, &all, &policy, memory, |_| Ok::<_, StageFault>(())).unwrap();
+    let (images, on_demand) = (load(0), load(2));
+    assert!(!images.decodes_each_time() && on_demand.decodes_each_time());
+    assert_eq!(images.digest, on_demand.digest);
     let augmenter = Augmenter::new(&policy, &contract).unwrap();
     let length = 3 * 10 * 12;
     let batch = |indices: &[usize], epoch: u64| {
         let mut out = vec![f32::NAN; indices.len() * length];
-        augment_batch(&augmenter, &images, indices, 9, epoch, &mut out);
+        augment_batch(&augmenter, &images, indices, 9, epoch, &mut out).unwrap();
+        let mut again = vec![f32::NAN; out.len()];
+        augment_batch(&augmenter, &on_demand, indices, 9, epoch, &mut again).unwrap();
+        assert_eq!(again, out, "decoded each time or held, the same");
         out
     };
     let forward = batch(&all, 3);
@@ -179,8 +186,39 @@ fn batches_do_not_depend_on_threads() {
     assert_ne!(batch(&all, 4), forward);
     let mut single = vec![0.0; length];
     let key = SampleKey { seed: 9, epoch: 3, sample: 5 };
-    augmenter.apply(images.image(5), 12, 10, key, &mut Scratch::default(), &mut single);
+    let image = dataset.image(all[5]).unwrap();
+    augmenter.apply(&image.pixels, image.width, image.height, key, &mut Scratch::default(), &mut single);
     assert_eq!(single, forward[5 * length..6 * length]);
+}
+
+/// A crop sees the pixels of the file, not those that the contract's smaller size leaves of them.
+#[test]
+fn training_images_keep_their_own_size() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path());
+    let dataset = Arc::new(Dataset::open(folder.path()).unwrap());
+    let mut small = contract(&["Spot_2", "crack", "ok"]);
+    small["size"] = json!([5, 6]);
+    let contract = Preprocess::parse(small.to_string().as_bytes()).unwrap();
+    let policy = |crop: &str| {
+        let text =
+            format!(r#"{{"format":"stagewright/policy@1","train":[{{"transform":"random-crop",{crop}}}]}}"#);
+        Policy::parse(text.as_bytes()).unwrap()
+    };
+    let load =
+        |policy: &Policy| TrainingImages::load(&dataset, &[0, 1], policy, 0, |_| Ok::<_, DatasetError>(()));
+    let whole = policy(r#""height":10,"width":12"#);
+    let images = load(&whole).unwrap();
+    let augmenter = Augmenter::new(&whole, &contract).unwrap();
+    let mut out = vec![0.0; 2 * 3 * 5 * 6];
+    augment_batch(&augmenter, &images, &[0, 1], 0, 0, &mut out).unwrap();
+    let mut wanted = vec![0.0; 3 * 5 * 6];
+    for (index, row) in out.chunks(wanted.len()).enumerate() {
+        contract.table().apply(&contract.resize(&dataset.image(index).unwrap()).pixels, &mut wanted);
+        assert_eq!(row, wanted, "image {index}");
+    }
+    let error = load(&policy(r#""height":11,"width":5"#)).unwrap_err().to_string();
+    assert!(error.starts_with("image test/Spot_2/0.png has 10×12 pixels (height×width): "), "{error}");
 }
 
 #[test]

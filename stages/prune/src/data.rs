@@ -1,9 +1,9 @@
 //! The images and the checkpoint, as the ports give them.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use stagewright_dataset::{
-    Dataset, Decoded, Preprocess,
+    Dataset, Decoded, Preprocess, TrainingImages,
     augment::{Augmenter, Policy},
     stratified,
 };
@@ -21,7 +21,7 @@ pub struct Data {
     /// What training images go through.
     pub policy: Policy,
     /// Images to train with; empty without fine-tuning.
-    pub train: Decoded,
+    pub train: TrainingImages,
     /// Images to measure accuracy with; may be none.
     pub validation: Decoded,
     /// Positions in `validation` for the sensitivity curve.
@@ -66,7 +66,7 @@ impl Data {
         Augmenter::new(&policy, &contract)?;
 
         let folder = context.input("data")?.to_owned();
-        let dataset = Dataset::open(&folder)?;
+        let dataset = Arc::new(Dataset::open(&folder)?);
         dataset.check_classes(&contract)?;
         let splits = dataset.splits(&contract.splits);
         let train = if params.fine_tune.is_some() { splits.train } else { Vec::new() };
@@ -86,13 +86,14 @@ impl Data {
         };
         let sample = chosen.iter().filter_map(|index| splits.validation.binary_search(index).ok()).collect();
         let total = (train.len() + splits.validation.len()) as u64;
-        let mut load = |indices: &[usize], before: u64| {
-            Decoded::load(&dataset, &contract, indices, |done| -> Result<()> {
-                context.progress(before + done, total, "images", "decoding images")
-            })
-        };
-        let train = load(&train, 0)?;
-        let validation = load(&splits.validation, train.len() as u64)?;
+        let memory = context.limits().memory;
+        let train = TrainingImages::load(&dataset, &train, &policy, memory, |done| -> Result<()> {
+            context.progress(done, total, "images", "decoding images")
+        })?;
+        let before = train.len() as u64;
+        let validation = Decoded::load(&dataset, &contract, &splits.validation, |done| -> Result<()> {
+            context.progress(before + done, total, "images", "decoding images")
+        })?;
         Ok(Self { checkpoint, contract, policy, train, validation, sample })
     }
 }

@@ -76,7 +76,7 @@ pub fn tune(
             let seed = context.seed();
             pool.install(|| {
                 augment_batch(&augmenter, &data.train, indices, seed, u64::from(epoch), &mut input)
-            });
+            })?;
             let labels: Vec<i64> = indices.iter().map(|index| data.train.labels[*index]).collect();
             let setting = schedule.at(done, total);
             let step =

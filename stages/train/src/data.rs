@@ -1,10 +1,10 @@
 //! The images of a training, decoded.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use stagewright_dataset::{
-    Dataset, Decoded, Preprocess,
+    Dataset, Decoded, Preprocess, TrainingImages,
     augment::{Augmenter, Policy},
 };
 use stagewright_sdk::{Context, FaultExt, Result, StageFault};
@@ -18,7 +18,7 @@ pub struct Data {
     /// What training images go through.
     pub policy: Policy,
     /// Images to learn from; at least one.
-    pub train: Decoded,
+    pub train: TrainingImages,
     /// Images to choose the best epoch by; may be none.
     pub validation: Decoded,
     /// Images for the final figure; may be none.
@@ -37,10 +37,8 @@ impl Data {
             None => Policy::identity(),
         };
         Augmenter::new(&policy, &contract)?;
-        let [height, width] = contract.size;
-        policy.check_size(width, height)?;
         let folder = context.input("data")?.to_owned();
-        let dataset = Dataset::open(&folder)?;
+        let dataset = Arc::new(Dataset::open(&folder)?);
         dataset.check_classes(&contract)?;
         let splits = dataset.splits(&contract.splits);
         if splits.train.is_empty() {
@@ -59,7 +57,16 @@ impl Data {
             return Err(StageFault::user(message).hint(hint));
         }
         let total = (splits.train.len() + splits.validation.len() + splits.test.len()) as u64;
-        let mut before = 0;
+        let memory = context.limits().memory;
+        let train = TrainingImages::load(&dataset, &splits.train, &policy, memory, |done| {
+            context.progress(done, total, "images", "reading images")
+        })?;
+        if train.decodes_each_time() {
+            context.log(
+                "the training images do not fit into half of the memory: each is decoded in every epoch",
+            );
+        }
+        let mut before = splits.train.len() as u64;
         let mut decode = |indices: &[usize]| -> Result<Decoded> {
             let decoded = Decoded::load(&dataset, &contract, indices, |done| {
                 context.progress(before + done, total, "images", "reading images")
@@ -67,8 +74,7 @@ impl Data {
             before += indices.len() as u64;
             Ok(decoded)
         };
-        let (train, validation, test) =
-            (decode(&splits.train)?, decode(&splits.validation)?, decode(&splits.test)?);
+        let (validation, test) = (decode(&splits.validation)?, decode(&splits.test)?);
         Ok(Self { contract, contract_bytes, policy, train, validation, test })
     }
 
@@ -77,13 +83,18 @@ impl Data {
         let policy = serde_json::to_vec(&self.policy).or_internal("cannot encode the policy")?;
         let mut digest =
             Sha256::new().chain_update(&self.contract_bytes).chain_update([0]).chain_update(policy);
-        for part in [&self.train, &self.validation, &self.test] {
-            digest.update((part.len() as u64).to_le_bytes());
-            for id in &part.ids {
+        let parts: [(&[String], &[u8]); 3] = [
+            (&self.train.ids, &self.train.digest),
+            (&self.validation.ids, &self.validation.pixels),
+            (&self.test.ids, &self.test.pixels),
+        ];
+        for (ids, pixels) in parts {
+            digest.update((ids.len() as u64).to_le_bytes());
+            for id in ids {
                 digest.update(id);
                 digest.update([0]);
             }
-            digest.update(&part.pixels);
+            digest.update(pixels);
         }
         Ok(hex::encode(digest.finalize()))
     }

@@ -4,7 +4,7 @@ use std::{sync::mpsc, thread};
 
 use rayon::ThreadPool;
 use stagewright_dataset::{
-    Decoded, Preprocess,
+    Decoded, Preprocess, TrainingImages,
     augment::{Augmenter, augment_batch},
 };
 use stagewright_sdk::Result;
@@ -31,7 +31,9 @@ pub struct Feed<'a> {
     /// Draws and applies the policy.
     pub augmenter: &'a Augmenter<'a>,
     /// The training images.
-    pub images: &'a Decoded,
+    pub images: &'a TrainingImages,
+    /// The contract's height and width.
+    pub size: [usize; 2],
     /// Threads to prepare with.
     pub pool: &'a ThreadPool,
     /// Seed of the draws.
@@ -39,14 +41,15 @@ pub struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    fn prepare(&self, indices: &[usize], epoch: u64, prepared: &mut Prepared) {
-        let [height, width] = self.images.size;
+    fn prepare(&self, indices: &[usize], epoch: u64, prepared: &mut Prepared) -> Result<()> {
+        let [height, width] = self.size;
         prepared.images.resize(indices.len() * 3 * height * width, 0.0);
         prepared.labels.clear();
         prepared.labels.extend(indices.iter().map(|&index| self.images.labels[index]));
         self.pool.install(|| {
-            augment_batch(self.augmenter, self.images, indices, self.seed, epoch, &mut prepared.images);
-        });
+            augment_batch(self.augmenter, self.images, indices, self.seed, epoch, &mut prepared.images)
+        })?;
+        Ok(())
     }
 
     /// Hands the batches of `order` to `take`, one after the other, until it fails. With `ahead` > 0 so many are prepared in
@@ -62,25 +65,27 @@ impl Feed<'_> {
         if ahead == 0 {
             let mut prepared = Prepared::default();
             for indices in order.chunks(batch) {
-                self.prepare(indices, epoch, &mut prepared);
+                self.prepare(indices, epoch, &mut prepared)?;
                 take(&prepared)?;
             }
             return Ok(());
         }
         thread::scope(|scope| {
-            let (full, fulls) = mpsc::sync_channel::<Prepared>(ahead);
+            let (full, fulls) = mpsc::sync_channel::<Result<Prepared>>(ahead);
             let (empty, empties) = mpsc::channel::<Prepared>();
             scope.spawn(move || {
                 for indices in order.chunks(batch) {
                     let mut prepared = empties.try_recv().unwrap_or_default();
-                    self.prepare(indices, epoch, &mut prepared);
-                    if full.send(prepared).is_err() {
-                        // The taker failed and has gone.
+                    let made = self.prepare(indices, epoch, &mut prepared).map(|()| prepared);
+                    let failed = made.is_err();
+                    if full.send(made).is_err() || failed {
+                        // The taker failed and has gone, or will.
                         return;
                     }
                 }
             });
             for prepared in fulls {
+                let prepared = prepared?;
                 take(&prepared)?;
                 // The producer may have finished; then the buffer is simply freed.
                 let _ = empty.send(prepared);

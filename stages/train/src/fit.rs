@@ -61,7 +61,8 @@ impl Fit<'_> {
         }
         let augmenter = Augmenter::new(&self.data.policy, &self.data.contract)?;
         let images = &self.data.train;
-        let feed = Feed { augmenter: &augmenter, images, pool: self.pool, seed: context.seed() };
+        let (size, seed) = (self.data.contract.size, context.seed());
+        let feed = Feed { augmenter: &augmenter, images, size, pool: self.pool, seed };
         while self.progress.epochs.len() < self.params.epochs as usize && !self.stopped() {
             self.epoch(context, &feed)?;
         }

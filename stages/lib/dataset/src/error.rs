@@ -41,6 +41,18 @@ pub enum DatasetError {
         /// Why.
         reason: String,
     },
+    /// A crop of the policy is larger than an image.
+    #[error("image {id} has {height}×{width} pixels (height×width): {reason}")]
+    Unfit {
+        /// Id of the sample.
+        id: String,
+        /// Its height.
+        height: usize,
+        /// Its width.
+        width: usize,
+        /// Which crop does not fit.
+        reason: String,
+    },
     /// A JSON document (contract, policy) is not valid.
     #[error("{name} is not valid: {reason}")]
     Document {
@@ -83,6 +95,9 @@ impl DatasetError {
             Self::Image { .. } => {
                 let hint = "mend or remove the file; data-stats with `on-corrupt: skip` leaves such files out of every split";
                 Some(hint.to_owned())
+            }
+            Self::Unfit { .. } => {
+                Some("put a random-resized-crop before it, or turn `pad-if-needed` on".to_owned())
             }
             Self::Document { .. } => None,
             Self::Classes { .. } => {

@@ -35,6 +35,7 @@ mod manifest;
 mod merkle;
 mod preprocess;
 mod splits;
+mod training_images;
 
 pub use dataset::{Dataset, Part, Sample};
 pub use decoded::Decoded;
@@ -46,3 +47,4 @@ pub use merkle::{leaf_hash, merkle_root};
 pub use preprocess::{Channels, Interpolation, NormalizeTable, PREPROCESS_FORMAT, Preprocess, Resize};
 pub use splits::{SplitRule, Splits, stratified};
 pub use stagewright_resize::{Filter, resize_grey, resize_rgb};
+pub use training_images::TrainingImages;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use crate::{DatasetError, Decoded, Image, Preprocess};
+use crate::{DatasetError, Image, Preprocess, TrainingImages};
 
 use super::{Drawn, Draws, Policy, drawn::apply_all, frame::Frame, resample::Tap};
 
@@ -126,26 +126,30 @@ fn value_tables(contract: &Preprocess) -> [[f32; 256]; 3] {
 /// (`[n, 3, height, width]` of the contract). The index inside `images` is the sample of the key, so a row depends on
 /// (seed, epoch, index) alone.
 ///
+/// # Errors
+/// [`DatasetError`] of an image that can't be decoded any more.
+///
 /// # Panics
 /// If `out` has another length, or an index is out of range.
 pub fn augment_batch(
     augmenter: &Augmenter<'_>,
-    images: &Decoded,
+    images: &TrainingImages,
     indices: &[usize],
     seed: u64,
     epoch: u64,
     out: &mut [f32],
-) {
+) -> Result<(), DatasetError> {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
     let length = 3 * augmenter.contract.size[0] * augmenter.contract.size[1];
     assert_eq!(out.len(), indices.len() * length, "an input of [{}, 3, height, width]", indices.len());
-    let [height, width] = images.size;
-    out.par_chunks_exact_mut(length).zip(indices).for_each(|(out, index)| {
+    out.par_chunks_exact_mut(length).zip(indices).try_for_each(|(out, index)| {
         let key = SampleKey { seed, epoch, sample: *index as u64 };
-        SCRATCH.with_borrow_mut(|scratch| {
-            augmenter.apply(images.image(*index), width, height, key, scratch, out);
-        });
-    });
+        images.with(*index, |image| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                augmenter.apply(&image.pixels, image.width, image.height, key, scratch, out);
+            });
+        })
+    })
 }
