@@ -39,7 +39,8 @@ impl Stage for Prune {
 
     fn manifest() -> Manifest {
         let summary = "zeroes small weights or takes channels out of a network, and measures what that costs and brings";
-        manifest::<Params>("prune", env!("CARGO_PKG_VERSION"), 1, summary)
+        // 2: images are augmented at their own size, not at the contract's.
+        manifest::<Params>("prune", env!("CARGO_PKG_VERSION"), 2, summary)
             .input("model", Port::input("model/checkpoint", "the trained network"))
             .input(
                 "data",
