@@ -183,5 +183,5 @@ fn launch<'a>(program: &'a Path, env: &'a BTreeMap<String, String>, folder: &'a 
         grace: Duration::from_secs(2),
         ..SessionLimits::default()
     };
-    Launch { program, folder, env, log: None, mark: None, limits }
+    Launch { program, folder, env, log: None, mark: None, sandbox: None, folders: &[], limits }
 }

@@ -8,7 +8,7 @@ use stagewright::{
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, pipeline::block_on, screen};
+use super::{CliError, Exit, Scene, isolation, pipeline::block_on, screen};
 
 /// Say what works here and what does not: project, store, disk, git, stage programs, GPUs
 ///
@@ -27,7 +27,7 @@ enum Finding {
 const LOW_DISK: u64 = 2_000_000_000;
 
 pub fn run(scene: &Scene, _: &DoctorArgs) -> Result<Exit, CliError> {
-    let mut findings = vec![host()];
+    let mut findings = vec![host(), sandbox()];
     let config = match scene.config() {
         Ok(config) => Some(config),
         Err(error) => {
@@ -84,6 +84,14 @@ fn host() -> Finding {
         screen::count(u64::from(host.cpus), "cpu"),
         screen::count(host.gpus.len() as u64, "GPU")
     ))
+}
+
+fn sandbox() -> Finding {
+    let found = stagewright::run::isolation(true, None);
+    match found.why {
+        None => Finding::Good(isolation::held(&found)),
+        Some(_) => Finding::Absent(isolation::held(&found), None),
+    }
 }
 
 fn disk(folder: &std::path::Path) -> Option<Finding> {

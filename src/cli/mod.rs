@@ -7,6 +7,7 @@ mod error;
 mod gc;
 mod graph;
 mod init;
+mod isolation;
 mod pipeline;
 mod plan;
 mod run;

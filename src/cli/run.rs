@@ -7,6 +7,7 @@ use stagewright::{
     plugin::Canceller,
     record::{RecordError, RunOutcome},
     run::{self, Force, RunError, RunOptions, Selection},
+    spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
 
@@ -33,9 +34,12 @@ pub struct RunArgs {
     /// Cores to use [default: all]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cpus: Option<u32>,
-    /// End a stage that says nothing for this many minutes
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
-    silent_minutes: Option<u32>,
+    /// End a stage that says nothing for this long, such as 90s or 10m, where the pipeline does not say how long it may
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    silence: Option<Duration>,
+    /// Let stages write anywhere and use the network; the record says so
+    #[arg(long)]
+    no_sandbox: bool,
 }
 
 /// Which stages, shared by `run`, `plan` and `status`.
@@ -79,7 +83,8 @@ pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
         wait: args.wait,
         keep_folders: args.keep_folders,
         cpus: args.cpus,
-        silence: args.silent_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
+        silence: args.silence,
+        sandbox: !args.no_sandbox,
         cancel,
         ..args.select.options()
     };
@@ -94,6 +99,13 @@ pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
         RunOutcome::Failed => Exit::Failed,
         RunOutcome::Cancelled => Exit::Cancelled,
     })
+}
+
+/// A span of time with its unit, as in a pipeline file.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time above 0 with its unit is wanted, such as `90s` or `10m`".to_owned();
+    let time = Quantity::parse(text).ok().filter(|time| time.dimension == Dimension::Time);
+    time.and_then(|time| time.duration()).filter(|time| !time.is_zero()).ok_or_else(wrong)
 }
 
 /// The first Ctrl-C or SIGTERM stops the run in order; a second one ends this process, and with it the stages' input, which

@@ -8,7 +8,7 @@ use stagewright::{
     store::ArtifactKind,
 };
 
-use super::{CliError, Exit, Scene, display, screen};
+use super::{CliError, Exit, Scene, display, isolation, screen};
 
 /// Show a run: its stages, metrics, gates and artifacts
 ///
@@ -96,6 +96,9 @@ fn whole(record: &RunRecord) -> String {
         let branch = git.branch.as_deref().map(|branch| format!(" on {branch}")).unwrap_or_default();
         let dirty = if git.dirty { ", with uncommitted changes" } else { "" };
         text.push_str(&format!("git {}{branch}{dirty}\n", commit.get(..12).unwrap_or(commit)));
+    }
+    if let Some(isolation) = &record.isolation {
+        text.push_str(&isolation::lines(isolation));
     }
     text.push('\n');
     let rows: Vec<Vec<String>> = record.stages.iter().map(row).collect();

@@ -12,6 +12,9 @@
 //! [cache]
 //! salt = ""                       # another value makes every stage run again
 //! keep-days = 30                  # gc keeps results used within this many days
+//!
+//! [sandbox]
+//! writable = ["/var/cache/x"]     # what stages may write beside their own folders; relative to this file
 //! ```
 
 mod environment;
@@ -42,6 +45,8 @@ pub struct Config {
     pub salt: String,
     /// Days that `gc` keeps an unused result.
     pub keep_days: u32,
+    /// Files and folders that stages may write beside their own folders.
+    pub writable: Vec<PathBuf>,
 }
 
 /// Why there are no settings.
@@ -77,6 +82,7 @@ struct ConfigFile {
     store: StoreSection,
     stages: StagesSection,
     cache: CacheSection,
+    sandbox: SandboxSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -89,6 +95,12 @@ struct StoreSection {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct StagesSection {
     paths: Vec<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct SandboxSection {
+    writable: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +147,7 @@ impl Config {
             stage_paths,
             salt: file.cache.salt,
             keep_days: file.cache.keep_days,
+            writable: file.sandbox.writable.iter().map(|path| root.join(path)).collect(),
         })
     }
 }

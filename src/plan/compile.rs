@@ -17,7 +17,7 @@ use crate::spec::{
 };
 
 use super::{
-    Action, CompileInputs, FailureClass, Plan, Program, Retry,
+    Action, CompileInputs, FailureClass, Limits, Plan, Program, Retry,
     bind::{Binder, Bindings},
     evaluate::{Scope, truthy},
     instances::{Instance, Instances},
@@ -415,6 +415,7 @@ impl<'a> Compilation<'a> {
             seed,
             resources: resources(&program.manifest.resources, &self.spec.defaults, &instance.spec.settings),
             timeout: settings(|settings| settings.timeout.is_some()).timeout,
+            limits: limits(&self.spec.defaults, &instance.spec.settings),
             retry: retry(settings(|settings| settings.retry.is_some())),
             cache: settings(|settings| settings.cache.is_some()).cache.unwrap_or(true),
             continue_on_error: settings(|settings| settings.continue_on_error.is_some())
@@ -466,6 +467,17 @@ fn resources(manifest: &Resources, defaults: &Settings, own: &Settings) -> Resou
         memory: own.memory.or(defaults.memory).unwrap_or(manifest.memory),
         gpus: own.gpus.or(defaults.gpus).unwrap_or(manifest.gpus),
         exclusive: own.exclusive.or(defaults.exclusive).unwrap_or(manifest.exclusive),
+        network: own.network.or(defaults.network).unwrap_or(manifest.network),
+    }
+}
+
+fn limits(defaults: &Settings, own: &Settings) -> Limits {
+    let (wants, usual) = (&own.resources, &defaults.resources);
+    Limits {
+        // 0 is how a pipeline lifts what its `defaults:` set.
+        memory: wants.memory.or(usual.memory).filter(|bytes| *bytes > 0),
+        output: wants.output.or(usual.output).filter(|bytes| *bytes > 0),
+        silence: own.silence.or(defaults.silence),
     }
 }
 

@@ -86,6 +86,7 @@ impl KeyMaterial {
             resources: _,
             // A run that was cut off gives no result, so a longer limit can't be served a shorter one's.
             timeout: _,
+            limits: _,
             retry: _,
             cache: _,
             continue_on_error: _,

@@ -28,4 +28,4 @@ pub use schema::schema;
 
 pub use crate::catalog::Program;
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
-pub use types::{Action, Binding, Bound, FailureClass, Plan, Retry, Source, StageId, Target};
+pub use types::{Action, Binding, Bound, FailureClass, Limits, Plan, Retry, Source, StageId, Target};

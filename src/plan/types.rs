@@ -61,6 +61,8 @@ pub struct Action {
     pub resources: Resources,
     /// Ends a run that takes longer.
     pub timeout: Option<Duration>,
+    /// What else bounds a run.
+    pub limits: Limits,
     /// When and how often a failed run is tried again.
     pub retry: Retry,
     /// False: never reuse a result (it is stored all the same).
@@ -94,6 +96,18 @@ pub enum Source {
         /// Its output port.
         port: String,
     },
+}
+
+/// Bounds of a run that its pipeline sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of main memory that the run may hold, all its processes together; none is no limit. What the manifest says it
+    /// wants is an estimate, by which runs are placed and none is ended.
+    pub memory: Option<u64>,
+    /// Bytes that the run may have in its output, scratch and checkpoint folders; none is no limit.
+    pub output: Option<u64>,
+    /// Ends a run that says nothing for this long.
+    pub silence: Option<Duration>,
 }
 
 /// When a failed run is tried again. A failed gate never is.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
+use super::processes::TOKEN;
+
 /// Variables passed on from the orchestrator's environment, and why. Nothing else is, unless the pipeline declares it.
 pub const PASSED_VARIABLES: &[(&str, &str)] = &[
     ("PATH", "finds interpreters and tools such as trtexec"),
@@ -25,6 +27,7 @@ pub const PASSED_VARIABLES: &[(&str, &str)] = &[
 pub(super) fn environment(
     declared: &BTreeMap<String, String>,
     folder: &Path,
+    token: &str,
 ) -> BTreeMap<OsString, OsString> {
     let passed = PASSED_VARIABLES.iter().filter_map(|(name, _)| {
         let value = std::env::var_os(name)?;
@@ -33,6 +36,7 @@ pub(super) fn environment(
     let mut all: BTreeMap<OsString, OsString> = passed.collect();
     // Temporary files belong to the private folder, which is removed after the run.
     all.insert("TMPDIR".into(), folder.as_os_str().to_owned());
+    all.insert(TOKEN.into(), token.into());
     all.extend(declared.iter().map(|(name, value)| (name.into(), value.into())));
     all
 }

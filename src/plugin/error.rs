@@ -105,6 +105,26 @@ pub enum PluginError {
         /// Last lines of its stderr.
         tail: Vec<String>,
     },
+    /// Its processes hold more memory than allowed.
+    #[error("{program} took more than its {} of memory and was stopped", size(*.limit))]
+    Memory {
+        /// Its file name.
+        program: String,
+        /// The limit in bytes.
+        limit: u64,
+        /// Last lines of its stderr.
+        tail: Vec<String>,
+    },
+    /// It wrote more to its folders than allowed.
+    #[error("{program} wrote more than its {} to the disk and was stopped", size(*.limit))]
+    Output {
+        /// Its file name.
+        program: String,
+        /// The limit in bytes.
+        limit: u64,
+        /// Last lines of its stderr.
+        tail: Vec<String>,
+    },
     /// The user stopped it.
     #[error("{program} was cancelled")]
     Cancelled {
@@ -149,6 +169,8 @@ impl PluginError {
             | Self::Junk { tail, .. }
             | Self::Timeout { tail, .. }
             | Self::Silent { tail, .. }
+            | Self::Memory { tail, .. }
+            | Self::Output { tail, .. }
             | Self::Fault { tail, .. } => tail,
             Self::NotExecutable { .. }
             | Self::OtherVersion { .. }
@@ -174,6 +196,11 @@ impl Exit {
     /// SIGKILL from nowhere: what the kernel does when memory runs out.
     pub fn is_out_of_memory(self) -> bool {
         self == Self::Signal(9)
+    }
+
+    /// SIGXFSZ: a file has outgrown the limit on files.
+    pub(super) fn is_file_too_large(self) -> bool {
+        self == Self::Signal(25)
     }
 }
 
@@ -202,6 +229,8 @@ fn signal_name(signal: i32) -> Option<&'static str> {
         11 => "SIGSEGV",
         13 => "SIGPIPE",
         15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
         _ => return None,
     })
 }
@@ -219,4 +248,19 @@ fn human(span: Duration) -> String {
         _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
+}
+
+/// A number of bytes as people say it, exact where it is a whole number of a unit.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: &[&str] = &["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    let text = format!("{value:.1}");
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }

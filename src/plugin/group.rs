@@ -1,6 +1,11 @@
 //! A process and all that it starts: one process group, ended as one.
 
-use std::{fs, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{
@@ -9,13 +14,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Exit, Launch, environment::environment};
+use super::{Exit, Launch, environment::environment, processes};
 
 /// Between closing stdin, which a stage in the middle of a batch may not see at once, and SIGTERM.
 const BEFORE_TERM: Duration = Duration::from_millis(500);
 
-/// Tries of a start that fails because another process still has the executable open for writing.
+/// Tries of a start that fails because another process still has the executable open for writing, and the pause between.
 const BUSY_TRIES: u32 = 10;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A running process group. Killed when dropped.
 pub(super) struct Group {
@@ -23,7 +29,10 @@ pub(super) struct Group {
     pid: Pid,
     /// Ends when the leader does. It does not reap: until the leader is reaped, its number names this group and no other.
     exited: JoinHandle<io::Result<()>>,
-    mark: Option<std::path::PathBuf>,
+    mark: Option<PathBuf>,
+    /// Marks every process of this start, also one that leaves the group.
+    token: String,
+    began: Instant,
     gone: bool,
 }
 
@@ -36,25 +45,21 @@ pub(super) struct Streams {
 
 impl Group {
     pub(super) async fn start(launch: &Launch<'_>) -> io::Result<(Self, Streams)> {
+        let token = uuid::Uuid::now_v7().simple().to_string();
         let mut command = Command::new(launch.program);
         command
             .env_clear()
-            .envs(environment(launch.env, launch.folder))
+            .envs(environment(launch.env, launch.folder, &token))
             .current_dir(launch.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut tries = 0;
-        let mut child = loop {
-            match command.spawn() {
-                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                other => break other?,
-            }
+        let began = Instant::now();
+        let mut child = match launch.sandbox {
+            Some(sandbox) => sandbox.start(command).await?,
+            None => spawn(&mut command)?,
         };
         let none = || io::Error::other("the system gave no handle for the new process");
         let pid =
@@ -72,11 +77,26 @@ impl Group {
                 }
             }
         });
-        let group = Self { child, pid, exited, mark: launch.mark.map(Path::to_owned), gone: false };
+        let mark = launch.mark.map(Path::to_owned);
+        let group = Self { child, pid, exited, mark, token, began, gone: false };
         if let Some(path) = launch.mark {
-            fs::write(path, mark(pid.as_raw_nonzero().get()).unwrap_or_default())?;
+            fs::write(path, format!("{}\n{}\n", identity(group.number()).unwrap_or_default(), group.token))?;
         }
         Ok((group, streams))
+    }
+
+    /// The leader's process.
+    pub(super) fn leader(&self) -> Pid {
+        self.pid
+    }
+
+    /// The token in the environment of all its processes.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    fn number(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// Returns when the leader has exited. Safe to drop and call again.
@@ -109,11 +129,20 @@ impl Group {
         self.reap().await
     }
 
+    /// Kills what has left the group.
+    fn kill_strays(&self) {
+        let strays = processes::kill_marked(&self.token, Some((self.number(), self.began.elapsed())));
+        if strays > 0 {
+            tracing::info!(strays, "ended processes that had left a stage's process group");
+        }
+    }
+
     async fn reap(mut self) -> io::Result<Exit> {
         self.kill();
         self.exited().await;
         // Once more for what a dying member of the group has forked in between.
         self.kill();
+        self.kill_strays();
         let status = self.child.wait().await?;
         self.gone = true;
         use std::os::unix::process::ExitStatusExt;
@@ -128,6 +157,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if !self.gone {
             self.kill();
+            self.kill_strays();
         }
         if let Some(path) = &self.mark {
             // Gone with the private folder in any case.
@@ -136,22 +166,43 @@ impl Drop for Group {
     }
 }
 
+/// Starts a process. Blocks while another one has the executable open for writing.
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Names a process beyond its number, which the system gives to another one some day: number, start time, boot.
-fn mark(pid: i32) -> Option<String> {
+fn identity(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may itself hold blanks and parentheses.
     let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(format!("{pid} {started} {}\n", boot.trim()))
+    Some(format!("{pid} {started} {}", boot.trim()))
 }
 
-/// Ends the process group that a mark file names, if it is still the same one: a stage of an orchestrator that was killed
-/// may go on writing to folders the next run uses. True if there was one.
+/// Ends the processes that a mark file names, as far as they are still the same: a stage of an orchestrator that was killed may
+/// go on writing to folders the next run uses. True if there were any.
 pub fn end_leftover(path: &Path) -> bool {
     let Ok(text) = fs::read_to_string(path) else { return false };
-    let Some(number) = text.split_whitespace().next().and_then(|number| number.parse::<i32>().ok()) else {
-        return false;
-    };
-    let Some(pid) = Pid::from_raw(number) else { return false };
-    mark(number).is_some_and(|now| now == text) && kill_process_group(pid, Signal::KILL).is_ok()
+    let mut lines = text.lines();
+    let (known, token) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let number = known.split_whitespace().next().and_then(|number| number.parse::<i32>().ok());
+    let mut ended = false;
+    if let Some(number) = number
+        && let Some(pid) = Pid::from_raw(number)
+        && identity(number).is_some_and(|now| now == known)
+    {
+        ended = kill_process_group(pid, Signal::KILL).is_ok();
+    }
+    let strays = if token.is_empty() { 0 } else { processes::kill_marked(token, None) };
+    ended || strays > 0
 }

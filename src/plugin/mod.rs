@@ -5,13 +5,17 @@
 //! its own manifest and its own output folder.
 
 mod cancel;
+mod cgroup;
 mod environment;
 mod error;
 mod group;
 mod lines;
 mod log;
 mod outputs;
+mod processes;
+mod sandbox;
 mod session;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +27,7 @@ pub use cancel::{Cancel, Canceller};
 pub use environment::PASSED_VARIABLES;
 pub use error::{Exit, PluginError};
 pub use group::end_leftover;
+pub use sandbox::{Sandbox, SandboxSupport};
 use session::Session;
 use stagewright_protocol::{
     Event, MAX_LINE_BYTES, Manifest, Platform, Request, Response, RunRequest, RunResult,
@@ -41,6 +46,10 @@ pub struct Launch<'a> {
     pub log: Option<&'a Path>,
     /// File that names the process group while it lives, for [`end_leftover`].
     pub mark: Option<&'a Path>,
+    /// What it may touch; without one, all that this process may.
+    pub sandbox: Option<&'a Sandbox>,
+    /// Folders that count towards [`SessionLimits::output`].
+    pub folders: &'a [PathBuf],
     /// When enough is enough.
     pub limits: SessionLimits,
 }
@@ -62,6 +71,10 @@ pub struct SessionLimits {
     pub conversation: u64,
     /// Bytes kept of what it writes to stderr.
     pub log: u64,
+    /// Bytes of main memory that its processes may hold together.
+    pub memory: Option<u64>,
+    /// Bytes that [`Launch::folders`] may hold.
+    pub output: Option<u64>,
 }
 
 impl Default for SessionLimits {
@@ -74,6 +87,8 @@ impl Default for SessionLimits {
             line: MAX_LINE_BYTES,
             conversation: 256 << 20,
             log: 64 << 20,
+            memory: None,
+            output: None,
         }
     }
 }

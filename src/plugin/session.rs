@@ -12,10 +12,11 @@ use tokio::{
 
 use super::{
     Cancel, Launch, PluginError,
-    error::program_name,
+    error::{program_name, size},
     group::{Group, Streams},
     lines::{Line, Lines},
     log::Log,
+    watch::{Excess, Watch},
 };
 
 /// What the pipes of a process group may still hold after its end is read for this long; only a process that has left
@@ -29,6 +30,7 @@ pub(super) struct Session<'a> {
     launch: &'a Launch<'a>,
     program: String,
     group: Group,
+    watch: Watch,
     stdin: Option<ChildStdin>,
     lines: Lines<ChildStdout>,
     log: Log,
@@ -45,6 +47,7 @@ enum Stop {
     Silent(Duration),
     End,
     Flood(String),
+    Excess(Excess),
     Io(std::io::Error),
 }
 
@@ -78,10 +81,14 @@ impl<'a> Session<'a> {
         let (group, Streams { stdin, stdout, stderr }) = started
             .map_err(|source| PluginError::NotExecutable { program: launch.program.to_owned(), source })?;
         let limits = &launch.limits;
+        let watch = Watch::new(launch, group.leader(), group.token());
+        let watch =
+            watch.map_err(|source| PluginError::Io { program: program.clone(), action: "limit", source })?;
         Ok(Self {
             launch,
             program,
             group,
+            watch,
             stdin: Some(stdin),
             lines: Lines::new(stdout, limits.line, limits.conversation),
             stderr: tokio::spawn(keep_stderr(stderr, log.clone())),
@@ -167,11 +174,13 @@ impl<'a> Session<'a> {
                     Ok(Line::TooMuch) => Err(Stop::Flood(format!("more than {}", size(self.launch.limits.conversation)))),
                     Err(error) => Err(Stop::Io(error)),
                 },
+                excess = self.watch.broken() => return Err(Stop::Excess(excess)),
                 () = at(quiet) => return Err(Stop::Silent(silence.unwrap_or_default())),
                 () = at(drained) => return Err(Stop::End),
                 () = self.group.exited(), if drained.is_none() => {
                     // Children of a dead stage would keep its pipes open for ever.
                     self.group.kill();
+                    self.watch.kill();
                     self.leaderless = Some(Instant::now() + DRAIN);
                 }
             }
@@ -181,6 +190,8 @@ impl<'a> Session<'a> {
     /// The closing message is here: lets the program end by itself, then makes sure.
     async fn close(mut self, response: Response) -> Result<Response, PluginError> {
         self.stdin = None;
+        // What it wrote since the last look counts as well.
+        let excess = self.watch.too_much_output();
         let exit = self.group.finish(self.launch.limits.grace).await;
         let _ = timeout(DRAIN, &mut self.stderr).await;
         self.stderr.abort();
@@ -188,6 +199,9 @@ impl<'a> Session<'a> {
         exit.map_err(|source| io("wait for", source))?;
         if let Some(source) = self.log.failure() {
             return Err(io("write the log of", source));
+        }
+        if let Some(excess) = excess {
+            return Err(exceeded(excess, self.program, self.log.tail()));
         }
         match response {
             Response::Error(fault) => Err(PluginError::Fault { fault, tail: self.log.tail() }),
@@ -198,6 +212,10 @@ impl<'a> Session<'a> {
     /// No closing message will come: stops the program and says what happened.
     async fn fail(mut self, failed: Failed) -> PluginError {
         self.stdin = None;
+        if let Failed::Stop(Stop::Excess(Excess::Memory(_))) = failed {
+            // Time to tidy up is time to take what the machine has left.
+            self.group.kill();
+        }
         let grace = self.launch.limits.grace;
         let died = matches!(failed, Failed::Stop(Stop::End) | Failed::NoHello { ended: true, .. });
         let alive = if died {
@@ -207,10 +225,16 @@ impl<'a> Session<'a> {
             false
         };
         let exit = self.group.stop(grace).await;
+        let ran_out = self.watch.ran_out();
+        self.watch.kill();
         let _ = timeout(DRAIN, &mut self.stderr).await;
         self.stderr.abort();
         let (program, tail) = (self.program, self.log.tail());
+        if let Some(excess) = ran_out.filter(|_| died) {
+            return exceeded(excess, program, tail);
+        }
         match failed {
+            Failed::Stop(Stop::Excess(excess)) => exceeded(excess, program, tail),
             Failed::NoHello { why, ended } => {
                 let why = match exit {
                     Ok(exit) if ended && !alive => format!("{why} ({exit})"),
@@ -228,11 +252,22 @@ impl<'a> Session<'a> {
             Failed::Stop(Stop::Flood(what)) => PluginError::Flood { program, what },
             Failed::Stop(Stop::Io(source)) => PluginError::Io { program, action: "read from", source },
             Failed::Stop(Stop::End) => match exit {
+                Ok(exit) if exit.is_file_too_large() && self.launch.limits.output.is_some() => {
+                    let limit = self.launch.limits.output.unwrap_or_default();
+                    exceeded(Excess::Output(limit), program, tail)
+                }
                 Ok(exit) if !alive => PluginError::Died { program, exit, tail },
                 Ok(_) => PluginError::Mute { program, tail },
                 Err(source) => PluginError::Io { program, action: "wait for", source },
             },
         }
+    }
+}
+
+fn exceeded(excess: Excess, program: String, tail: Vec<String>) -> PluginError {
+    match excess {
+        Excess::Memory(limit) => PluginError::Memory { program, limit, tail },
+        Excess::Output(limit) => PluginError::Output { program, limit, tail },
     }
 }
 
@@ -272,13 +307,5 @@ fn list(versions: &[u32]) -> String {
         [] => "no version".to_owned(),
         [one] => format!("version {one}"),
         many => format!("versions {}", many.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} bytes"),
-        1024..1_048_576 => format!("{} KiB", bytes / 1024),
-        _ => format!("{} MiB", bytes / 1_048_576),
     }
 }

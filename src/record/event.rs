@@ -32,6 +32,9 @@ pub enum RunEvent {
         git: Option<GitState>,
         /// The machine.
         host: HostState,
+        /// How far stages were kept apart from it; not in records of the first release.
+        #[serde(default)]
+        isolation: Option<Isolation>,
         /// Warnings of the plan.
         warnings: Vec<String>,
     },
@@ -288,6 +291,22 @@ pub struct GitState {
     pub branch: Option<String>,
     /// Tracked files differ from the commit.
     pub dirty: bool,
+}
+
+/// How far the stages of a run were kept apart from the rest of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Isolation {
+    /// They could write to their own folders only.
+    pub writes: bool,
+    /// They could not use the network.
+    pub network: bool,
+    /// Why not, where one of these is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Stages that were given the network, because they or their programs ask for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networked: Vec<StageId>,
 }
 
 /// What of the machine matters to results.

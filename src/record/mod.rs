@@ -21,7 +21,9 @@ mod result;
 mod writer;
 
 pub use error::RecordError;
-pub use event::{Failure, GitState, HostState, MetricValue, Outcome, RunEvent, RunOutcome, TargetVerdict};
+pub use event::{
+    Failure, GitState, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, TargetVerdict,
+};
 pub use git::git_state;
 pub use history::{History, LastResult};
 pub use id::RunId;

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ActionResult, Failure, GitState, HostState, Measured, MetricValue, Outcome, RECORD_VERSION, Reason,
-    RecordError, RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
+    ActionResult, Failure, GitState, HostState, Isolation, Measured, MetricValue, Outcome, RECORD_VERSION,
+    Reason, RecordError, RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
 use crate::plan::{ActionKey, StageId};
@@ -38,6 +38,8 @@ pub struct RunRecord {
     pub git: Option<GitState>,
     /// The machine.
     pub host: Option<HostState>,
+    /// How far stages were kept apart from it.
+    pub isolation: Option<Isolation>,
     /// Warnings of the plan.
     pub warnings: Vec<String>,
     /// Stages in the order of the plan.
@@ -134,6 +136,7 @@ impl RunRecord {
             stagewright: String::new(),
             git: None,
             host: None,
+            isolation: None,
             warnings: Vec::new(),
             stages: Vec::new(),
             targets: Vec::new(),
@@ -157,7 +160,18 @@ impl RunRecord {
     /// Takes in the next event.
     pub fn apply(&mut self, event: RunEvent) {
         match event {
-            RunEvent::RunStarted { at, run: _, pipeline, file, stages, stagewright, git, host, warnings } => {
+            RunEvent::RunStarted {
+                at,
+                run: _,
+                pipeline,
+                file,
+                stages,
+                stagewright,
+                git,
+                host,
+                isolation,
+                warnings,
+            } => {
                 self.started = Some(at);
                 self.pipeline = pipeline;
                 self.file = file;
@@ -165,6 +179,7 @@ impl RunRecord {
                 self.stagewright = stagewright;
                 self.git = git;
                 self.host = Some(host);
+                self.isolation = isolation;
                 self.warnings = warnings;
             }
             RunEvent::StageStarted { at, stage, key, attempt, reasons, log, .. } => {

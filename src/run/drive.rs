@@ -21,6 +21,7 @@ use super::{
     failure,
     folders::Folders,
     inputs::{Fingerprints, Resolved, Settled, resolve},
+    isolation::isolation,
     local::{Acted, Job, Said, Shared, act, log_path},
     lookup::{Looked, Miss, Question, look_up},
     recorder::Recorder,
@@ -116,6 +117,7 @@ pub(super) async fn drive(
         stagewright: env!("CARGO_PKG_VERSION").to_owned(),
         git: git_state(&config.root),
         host: host.clone(),
+        isolation: Some(isolation(options.sandbox, Some(plan))),
         warnings: plan.warnings.clone(),
     })?;
     let capacity = Capacity {
@@ -140,6 +142,7 @@ pub(super) async fn drive(
             record_folder,
             host,
             silence: options.silence,
+            writable: options.sandbox.then(|| config.writable.clone()),
             grace: options.grace,
             cancel: options.cancel.clone(),
         }),

@@ -92,6 +92,20 @@ pub(super) fn from_plugin(error: PluginError, action: &Action) -> Option<Failure
             message,
             Some("its log may say where it stands; allow a longer silence if it is only slow"),
         ),
+        PluginError::Memory { .. } => failure(
+            FailureClass::Memory,
+            ErrorClass::User,
+            message,
+            Some(
+                "raise `resources.memory` of the stage, or lower what it needs: a smaller batch, fewer workers",
+            ),
+        ),
+        PluginError::Output { .. } => failure(
+            FailureClass::ExitCode,
+            ErrorClass::User,
+            message,
+            Some("raise `resources.output` of the stage, or have it write less"),
+        ),
         PluginError::Fault { fault, .. } => {
             let class = match fault.class {
                 ErrorClass::Environment => FailureClass::Environment,

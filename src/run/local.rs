@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     plan::{Action, StageId},
-    plugin::{self, Cancel, Finished, Launch, PluginError, SessionLimits},
+    plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, SessionLimits},
     record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
     store::LocalStore,
 };
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) record_folder: PathBuf,
     pub(super) host: HostState,
     pub(super) silence: Option<Duration>,
+    /// What stages may write beside their own folders; none for stages that are not held to it.
+    pub(super) writable: Option<Vec<PathBuf>>,
     pub(super) grace: Duration,
     pub(super) cancel: Cancel,
 }
@@ -205,16 +207,25 @@ async fn converse(
     env.entry("OMP_NUM_THREADS".to_owned()).or_insert_with(|| grant.cpus.to_string());
     let (scratch, log, mark) =
         (folder.scratch(), shared.record_folder.join(log_path(&action.id)), folder.mark());
+    let own = [folder.outputs(), scratch.clone(), shared.folders.checkpoint(&miss.key)];
+    let sandbox = shared.writable.as_ref().map(|more| Sandbox {
+        writable: own.iter().chain(more).cloned().collect(),
+        network: action.resources.network,
+    });
     let launch = Launch {
         program: &action.program.path,
         folder: &scratch,
         env: &env,
         log: Some(&log),
         mark: Some(&mark),
+        sandbox: sandbox.as_ref(),
+        folders: &own,
         limits: SessionLimits {
             total: action.timeout,
-            silence: shared.silence,
+            silence: action.limits.silence.or(shared.silence),
             grace: shared.grace,
+            memory: action.limits.memory,
+            output: action.limits.output,
             ..SessionLimits::default()
         },
     };

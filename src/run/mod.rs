@@ -16,6 +16,7 @@ mod error;
 mod failure;
 mod folders;
 mod inputs;
+mod isolation;
 mod local;
 mod lock;
 mod lookup;
@@ -28,6 +29,7 @@ mod targets;
 use std::{sync::Arc, time::Duration};
 
 pub use error::RunError;
+pub use isolation::isolation;
 pub use lock::{ProjectLock, lock_project};
 pub use preview::{Preview, StagePreview, preview};
 
@@ -56,8 +58,10 @@ pub struct RunOptions {
     pub cpus: Option<u32>,
     /// Bytes of memory to plan with, instead of all.
     pub memory: Option<u64>,
-    /// Ends a stage that says nothing for this long.
+    /// Ends a stage that says nothing for this long, where its pipeline does not say how long it may.
     pub silence: Option<Duration>,
+    /// Keep stages from writing outside of their folders and from the network, as far as the system can.
+    pub sandbox: bool,
     /// From asking a stage to stop to killing it.
     pub grace: Duration,
     /// Stops the run.
@@ -75,6 +79,7 @@ impl Default for RunOptions {
             cpus: None,
             memory: None,
             silence: None,
+            sandbox: true,
             grace: Duration::from_secs(10),
             cancel: Cancel::never(),
         }

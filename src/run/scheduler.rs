@@ -151,7 +151,8 @@ impl Scheduler {
     /// The most urgent queued node that fits into what is free. A less urgent one that fits goes ahead of one that
     /// does not: the graph is finite, so nothing starves, and an idle core helps nobody.
     pub fn grant(&mut self) -> Option<Grant> {
-        if self.alone {
+        // Each needs a core at least: no need to go through thousands that wait.
+        if self.alone || self.free.cpus == 0 {
             return None;
         }
         let mut passed = Vec::new();
@@ -180,7 +181,8 @@ impl Scheduler {
     }
 
     fn fit(&self, node: Node) -> Option<Grant> {
-        let Resources { cpus, memory, gpus, exclusive } = self.work[node].resources;
+        // The network is not shared out.
+        let Resources { cpus, memory, gpus, exclusive, network: _ } = self.work[node].resources;
         if exclusive && self.running > 0 {
             return None;
         }
@@ -266,175 +268,4 @@ impl Scheduler {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn work(after: &[Node], cpus: u32) -> Work {
-        let resources = Resources { cpus, ..Resources::default() };
-        Work { after: after.to_vec(), resources, expected: Duration::from_secs(1) }
-    }
-
-    fn machine(cpus: u32) -> Capacity {
-        Capacity { cpus, memory: 100, gpus: vec!["0".to_owned(), "1".to_owned()] }
-    }
-
-    #[test]
-    fn the_longest_chain_goes_first() {
-        // 0 stands alone; 1 → 2 → 3 is a chain.
-        let mut scheduler =
-            Scheduler::new(vec![work(&[], 1), work(&[], 1), work(&[1], 1), work(&[2], 1)], machine(1));
-        assert_eq!(scheduler.take_ready(), Some(1));
-        assert_eq!(scheduler.take_ready(), Some(0));
-        scheduler.enqueue(0);
-        scheduler.enqueue(1);
-        assert_eq!(scheduler.grant().unwrap().node, 1);
-        assert_eq!(scheduler.grant(), None);
-    }
-
-    #[test]
-    fn wishes_beyond_the_machine_get_all_of_it() {
-        let mut scheduler = Scheduler::new(vec![work(&[], 0), work(&[], 64)], machine(4));
-        while let Some(node) = scheduler.take_ready() {
-            scheduler.enqueue(node);
-        }
-        let first = scheduler.grant().unwrap();
-        assert_eq!((first.node, first.cpus), (0, 4));
-        assert_eq!(scheduler.grant(), None);
-        scheduler.settle(0, Ended::Settled);
-        assert_eq!(scheduler.grant().unwrap().cpus, 4);
-    }
-
-    #[test]
-    fn gpus_are_given_by_name_and_come_back() {
-        let mut nodes = vec![work(&[], 1), work(&[], 1), work(&[], 1), work(&[], 1)];
-        nodes.iter_mut().for_each(|node| node.resources.gpus = 1);
-        nodes[3].resources.gpus = 3;
-        let mut scheduler = Scheduler::new(nodes, machine(8));
-        assert_eq!((scheduler.unmet_gpus(0), scheduler.unmet_gpus(3)), (0, 1));
-        (0..3).for_each(|_| {
-            let node = scheduler.take_ready().unwrap();
-            scheduler.enqueue(node);
-        });
-        assert_eq!(scheduler.grant().unwrap().gpus, ["0"]);
-        assert_eq!(scheduler.grant().unwrap().gpus, ["1"]);
-        assert_eq!(scheduler.grant(), None);
-        scheduler.settle(0, Ended::Settled);
-        assert_eq!(scheduler.grant().unwrap().gpus, ["0"]);
-    }
-
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Fate {
-        Hit,
-        Runs,
-        Fails,
-        Skipped,
-    }
-
-    fn graphs() -> impl Strategy<Value = (Vec<Work>, Vec<Fate>, Vec<usize>, u32)> {
-        (1usize..24).prop_flat_map(|count| {
-            let node = move |index: usize| {
-                let after = prop::collection::btree_set(0..index.max(1), 0..=index.min(4));
-                (after, 0u32..6, 0u64..150, 0u32..3, prop::bool::weighted(0.1), 0u64..100).prop_map(
-                    move |(after, cpus, memory, gpus, exclusive, seconds)| Work {
-                        after: if index == 0 { Vec::new() } else { after.into_iter().collect() },
-                        resources: Resources { cpus, memory, gpus, exclusive },
-                        expected: Duration::from_secs(seconds),
-                    },
-                )
-            };
-            let fate = prop_oneof![3 => Just(Fate::Hit), 5 => Just(Fate::Runs), 1 => Just(Fate::Fails), 1 => Just(Fate::Skipped)];
-            (
-                (0..count).map(node).collect::<Vec<_>>(),
-                prop::collection::vec(fate, count),
-                prop::collection::vec(0usize..1000, count * 3),
-                1u32..5,
-            )
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn each_once_after_its_inputs_within_the_machine_and_failures_block_their_descendants(
-            (work, fates, choices, cpus) in graphs()
-        ) {
-            let capacity = machine(cpus);
-            let mut scheduler = Scheduler::new(work.clone(), capacity.clone());
-            let (mut started, mut ended, mut blocked) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-            let mut running: Vec<Grant> = Vec::new();
-            let mut choices = choices.into_iter().cycle();
-            while !scheduler.is_done() {
-                while let Some(node) = scheduler.take_ready() {
-                    prop_assert!(started.insert(node), "{node} came twice");
-                    prop_assert!(work[node].after.iter().all(|before| ended.contains(before)), "{node} came early");
-                    match fates[node] {
-                        Fate::Hit | Fate::Skipped => {
-                            prop_assert_eq!(scheduler.settle(node, Ended::Settled), Vec::<Node>::new());
-                            ended.insert(node);
-                        }
-                        Fate::Runs | Fate::Fails => scheduler.enqueue(node),
-                    }
-                }
-                while let Some(grant) = scheduler.grant() {
-                    prop_assert!(grant.cpus >= 1);
-                    running.push(grant);
-                    let sum: u32 = running.iter().map(|grant| grant.cpus).sum();
-                    let memory: u64 = running.iter().map(|grant| grant.memory).sum();
-                    let gpus: BTreeSet<&String> = running.iter().flat_map(|grant| &grant.gpus).collect();
-                    prop_assert!(sum <= capacity.cpus && memory <= capacity.memory);
-                    prop_assert_eq!(gpus.len(), running.iter().map(|grant| grant.gpus.len()).sum::<usize>());
-                    let alone = running.iter().any(|grant| work[grant.node].resources.exclusive);
-                    prop_assert!(!alone || running.len() == 1);
-                }
-                if scheduler.is_done() {
-                    break;
-                }
-                prop_assert!(!running.is_empty(), "deadlock");
-                let index = choices.next().unwrap() % running.len();
-                let node = running.swap_remove(index).node;
-                let how = if fates[node] == Fate::Fails { Ended::NoResult } else { Ended::Settled };
-                let now = scheduler.settle(node, how);
-                prop_assert!(how == Ended::NoResult || now.is_empty());
-                for one in now {
-                    prop_assert!(blocked.insert(one) && !started.contains(&one));
-                }
-                if how == Ended::Settled {
-                    ended.insert(node);
-                }
-            }
-            // Blocked are exactly the descendants of failures that ran.
-            let mut expected = BTreeSet::new();
-            for (node, item) in work.iter().enumerate() {
-                let cut = |before: &Node| expected.contains(before) || fates[*before] == Fate::Fails;
-                if item.after.iter().any(cut) {
-                    expected.insert(node);
-                }
-            }
-            prop_assert_eq!(&blocked, &expected);
-            prop_assert_eq!(started.len() + blocked.len(), work.len());
-        }
-
-        #[test]
-        fn stopping_ends_everything((work, _, choices, cpus) in graphs()) {
-            let mut scheduler = Scheduler::new(work.clone(), machine(cpus));
-            let (mut looking, mut running) = (Vec::new(), Vec::new());
-            for choice in choices.iter().take(work.len()) {
-                match choice % 3 {
-                    0 => looking.extend(scheduler.take_ready()),
-                    1 => if let Some(node) = looking.pop() { scheduler.enqueue(node) },
-                    _ => running.extend(scheduler.grant().map(|grant| grant.node)),
-                }
-            }
-            let stopped = scheduler.stop();
-            prop_assert_eq!(stopped.len() + looking.len() + running.len(), work.len());
-            prop_assert_eq!(scheduler.take_ready(), None);
-            prop_assert_eq!(scheduler.grant(), None);
-            looking.into_iter().chain(running).for_each(|node| drop(scheduler.settle(node, Ended::NoResult)));
-            prop_assert!(scheduler.is_done());
-        }
-    }
-}
+mod tests;

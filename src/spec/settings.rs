@@ -13,7 +13,7 @@ use super::{
 
 /// Keys read by [`read_key`].
 pub(super) const KEYS: &[&str] =
-    &["resources", "timeout-minutes", "retry", "cache", "continue-on-error", "runs-on"];
+    &["resources", "timeout-minutes", "silence-minutes", "retry", "cache", "continue-on-error", "runs-on"];
 
 const RETRY_WORDS: &[(&str, RetryOn)] = &[
     ("infra", RetryOn::Infra),
@@ -37,7 +37,8 @@ pub(super) fn defaults(node: &Node, findings: &mut Findings) -> Settings {
 pub(super) fn read_key(settings: &mut Settings, key: &Name, node: &Node, findings: &mut Findings) -> bool {
     match key.as_str() {
         "resources" => settings.resources = resources(node, findings),
-        "timeout-minutes" => settings.timeout = timeout(node, findings),
+        "timeout-minutes" => settings.timeout = minutes(node, "`timeout-minutes`", findings),
+        "silence-minutes" => settings.silence = minutes(node, "`silence-minutes`", findings),
         "retry" => settings.retry = retry(node, findings),
         "cache" => settings.cache = fields::boolean(node, "`cache`", findings),
         "continue-on-error" => {
@@ -55,23 +56,16 @@ pub(super) fn read_key(settings: &mut Settings, key: &Name, node: &Node, finding
 }
 
 fn resources(node: &Node, findings: &mut Findings) -> ResourcesSpec {
-    const KNOWN: &[&str] = &["cpus", "memory", "gpus", "exclusive"];
+    const KNOWN: &[&str] = &["cpus", "memory", "gpus", "exclusive", "output", "network"];
     let mut found = ResourcesSpec::default();
     for (key, node) in fields::map(node, "`resources`", findings) {
         match key.as_str() {
             "cpus" | "cpu" => found.cpus = fields::whole(node, "`cpus`", findings),
             "gpus" | "gpu" => found.gpus = fields::whole(node, "`gpus`", findings),
-            "memory" => {
-                let quantity = fields::quantity(node, "`memory`", Dimension::Bytes, findings);
-                found.memory = quantity.and_then(|quantity| {
-                    let bytes = quantity.bytes();
-                    if bytes.is_none() {
-                        findings.push(fields::wrong(node, "`memory`", "a size from 0"));
-                    }
-                    bytes
-                });
-            }
+            "memory" => found.memory = size(node, "`memory`", findings),
+            "output" => found.output = size(node, "`output`", findings),
             "exclusive" => found.exclusive = fields::boolean(node, "`exclusive`", findings),
+            "network" => found.network = fields::boolean(node, "`network`", findings),
             _ => findings.extend(fields::unknown_key(
                 key,
                 "`resources`",
@@ -83,14 +77,23 @@ fn resources(node: &Node, findings: &mut Findings) -> ResourcesSpec {
     found
 }
 
-fn timeout(node: &Node, findings: &mut Findings) -> Option<Duration> {
+fn size(node: &Node, what: &str, findings: &mut Findings) -> Option<u64> {
+    let quantity = fields::quantity(node, what, Dimension::Bytes, findings)?;
+    let bytes = quantity.bytes();
+    if bytes.is_none() {
+        findings.push(fields::wrong(node, what, "a size from 0"));
+    }
+    bytes
+}
+
+fn minutes(node: &Node, what: &str, findings: &mut Findings) -> Option<Duration> {
     let minutes = match &node.data {
         NodeData::Number(number) => number.as_f64().filter(|&minutes| minutes > 0.0),
         _ => None,
     };
     let found = minutes.and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok());
     if found.is_none() {
-        let error = fields::wrong(node, "`timeout-minutes`", "a number of minutes above 0");
+        let error = fields::wrong(node, what, "a number of minutes above 0");
         findings.push(match &node.data {
             NodeData::Text { .. } => error.hint("the unit is in the key: write the number alone"),
             _ => error,

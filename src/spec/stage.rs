@@ -22,6 +22,7 @@ const KEYS: &[&str] = &[
     "seed",
     "resources",
     "timeout-minutes",
+    "silence-minutes",
     "retry",
     "cache",
     "continue-on-error",

@@ -525,7 +525,7 @@ fn values_with_units_need_them() {
     pipeline.yaml:5:60: error[spec::unknown-key]: unknown key `threads` in `resources`
       5 |     resources: { memory: 16, cpus: many, gpu-memory: 1GiB, threads: 2 }
         |                                                            ^^^^^^^
-      help: there is `cpus`, `memory`, `gpus`, `exclusive`
+      help: there is `cpus`, `memory`, `gpus`, `exclusive`, `output`, `network`
 
     pipeline.yaml:6:19: error[spec::type]: `max` of `retry` is a whole number from 0; here it is `-1`
       6 |     retry: { max: -1, on: [infr, oom], backoff: 5, factor: 2 }
@@ -565,6 +565,25 @@ fn values_with_units_need_them() {
       6 |     retry: { backoff: 5 sec, tries: 3 }
         |                              ^^^^^
       help: there is `max`, `on`, `backoff`
+    ");
+}
+
+#[test]
+fn limits_of_a_run_have_units_or_are_minutes() {
+    insta::assert_snapshot!(stage_said("resources: { output: 12, network: maybe }\nsilence-minutes: 2m"), @r"
+    pipeline.yaml:5:26: error[spec::unit]: `output` needs a unit: `12` alone is not a size
+      5 |     resources: { output: 12, network: maybe }
+        |                          ^^
+      help: write a number with one of the units `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`
+
+    pipeline.yaml:5:39: error[spec::type]: `network` is `true` or `false`; here it is text
+      5 |     resources: { output: 12, network: maybe }
+        |                                       ^^^^^
+
+    pipeline.yaml:6:22: error[spec::type]: `silence-minutes` is a number of minutes above 0; here it is text
+      6 |     silence-minutes: 2m
+        |                      ^^
+      help: the unit is in the key: write the number alone
     ");
 }
 

@@ -120,6 +120,8 @@ pub struct Settings {
     pub resources: ResourcesSpec,
     /// `timeout-minutes:`.
     pub timeout: Option<Duration>,
+    /// `silence-minutes:`.
+    pub silence: Option<Duration>,
     /// `retry:`.
     pub retry: Option<RetrySpec>,
     /// `cache:`.
@@ -215,6 +217,10 @@ pub struct ResourcesSpec {
     pub gpus: Option<u32>,
     /// `exclusive:`.
     pub exclusive: Option<bool>,
+    /// `output:`, in bytes.
+    pub output: Option<u64>,
+    /// `network:`.
+    pub network: Option<bool>,
 }
 
 /// `retry:`.

@@ -101,6 +101,8 @@ impl Project {
 fn redact(text: &str) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
+        // What this machine can hold stages to.
+        let line = if line.starts_with("isolation: stages") { "isolation: <isolation>" } else { line };
         let mut words: Vec<String> = line.split(' ').map(redact_word).collect();
         for at in 1..words.len() {
             let is_unit = ["ms", "s", "ms,", "s:", "ms:"].contains(&words[at].as_str());

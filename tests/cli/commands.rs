@@ -57,6 +57,20 @@ fn a_project_from_its_first_run_to_a_change() {
 }
 
 #[test]
+fn a_run_without_the_sandbox_says_so() {
+    let project = Project::new(PIPELINE);
+    project.run(&["run", "--no-sandbox", "--silence", "90s"]);
+    let json = project.run(&["show", "--json"]);
+    let shown: serde_json::Value =
+        serde_json::from_str(json.strip_prefix("exit 0\n--- stdout\n").unwrap()).unwrap();
+    assert_eq!(
+        shown["isolation"],
+        serde_json::json!({"writes": false, "network": false, "why": "the sandbox was switched off"})
+    );
+    assert_snapshot!("run-silence-without-unit", project.run(&["run", "--silence", "90"]));
+}
+
+#[test]
 fn graph_in_every_format() {
     let project = Project::new(PIPELINE);
     for format in ["text", "mermaid", "dot"] {
@@ -173,6 +187,7 @@ stages:
         - { step: write, port: out, path: out.txt, text: done }
 "#,
     );
+    project.write("stagewright.toml", "[sandbox]\nwritable = ['.']\n");
     // The steps' files are relative to the stage's private folder otherwise.
     let text = project.read("pipeline.yaml");
     let text = text.replace("file: started", &format!("file: {}", project.path("started").display()));

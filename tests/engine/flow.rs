@@ -61,7 +61,8 @@ fn a_stage_is_told_what_it_needs_and_no_more() {
     let output = ran.stage("a/1").result.as_ref().unwrap().outputs["out"].artifact.digest;
     let names = String::from_utf8(project.store.read(&output).unwrap()).unwrap();
     let known = stagewright::plugin::PASSED_VARIABLES.iter().map(|(name, _)| *name);
-    let known: Vec<&str> = known.chain(["DECLARED", "OMP_NUM_THREADS", "TMPDIR"]).collect();
+    let known: Vec<&str> =
+        known.chain(["DECLARED", "OMP_NUM_THREADS", "TMPDIR", "STAGEWRIGHT_STAGE_TOKEN"]).collect();
     assert!(names.lines().all(|name| known.contains(&name)), "{names}");
     assert!(names.contains("DECLARED") && names.contains("PATH"));
     let started = ran.events.iter().find_map(|event| match event {

@@ -7,5 +7,6 @@ mod cache;
 mod catalog;
 mod faults;
 mod flow;
+mod isolation;
 mod project;
 mod stop;

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use stagewright::{
     config::{Config, Environment},
-    plan::{Action, Binding, Plan, Program, Retry, Source, StageId},
+    plan::{Action, Binding, Limits, Plan, Program, Retry, Source, StageId},
     plugin::{Cancel, Launch, SessionLimits},
     record::{Outcome, RunEvent},
     run::{RunError, RunOptions, RunSummary, execute},
@@ -37,7 +37,16 @@ pub fn manifest() -> Arc<Manifest> {
     let ask = || {
         let (program, env, folder) = (fake(), BTreeMap::new(), std::env::temp_dir());
         let limits = SessionLimits::default();
-        let launch = Launch { program: &program, folder: &folder, env: &env, log: None, mark: None, limits };
+        let launch = Launch {
+            program: &program,
+            folder: &folder,
+            env: &env,
+            log: None,
+            mark: None,
+            sandbox: None,
+            folders: &[],
+            limits,
+        };
         Arc::new(block_on(stagewright::plugin::describe(&launch, &Cancel::never())).unwrap())
     };
     Arc::clone(MANIFEST.get_or_init(ask))
@@ -67,9 +76,17 @@ impl Project {
         if memory.is_dir() { Self::within(memory) } else { Self::new() }
     }
 
+    /// A project whose stages are held to their own folders, as in any project of a user's.
+    pub fn strict() -> Self {
+        let project = Self::new();
+        fs::write(project.path("stagewright.toml"), "").unwrap();
+        Self { _folder: project._folder, ..Self::at(&project.root) }
+    }
+
     fn within(place: &Path) -> Self {
         let folder = tempfile::tempdir_in(place).unwrap();
-        fs::write(folder.path().join("stagewright.toml"), "").unwrap();
+        // Stages of these tests leave traces in the project's folder.
+        fs::write(folder.path().join("stagewright.toml"), "[sandbox]\nwritable = ['.']\n").unwrap();
         let project = Self::at(folder.path());
         Self { _folder: Some(folder), ..project }
     }
@@ -180,6 +197,7 @@ pub fn stage(id: &str, steps: Vec<Value>) -> Action {
         seed: 0,
         resources: Resources::default(),
         timeout: Some(Duration::from_secs(60)),
+        limits: Limits::default(),
         retry: Retry::default(),
         cache: true,
         continue_on_error: false,

@@ -164,6 +164,59 @@ impl Run {
                 say(&json!({"kind": "event", "event": "metric", "name": "resumed-at", "value": before}))?;
                 fs::write(path, (before + 1).to_string())?;
             }
+            "take" => {
+                // Held, and touched, so that it is memory and not only room for it.
+                let held = vec![1u8; usize::try_from(number("bytes"))?];
+                say(&json!({"kind": "event", "event": "metric", "name": "held", "value": held.len()}))?;
+                sleep(Duration::from_millis(number("ms")));
+                eprintln!("held {}", held.iter().filter(|byte| **byte == 1).count());
+            }
+            "children-take" => {
+                let script = format!("x=$(head -c {} /dev/zero | tr '\\0' x); sleep 600", number("bytes"));
+                Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).status()?;
+            }
+            "fill" => {
+                // In pieces, so that a limit can be met on the way.
+                let mut file = File::create(self.folder(&text("folder")).join("filler"))?;
+                let piece = vec![b'x'; 1 << 16];
+                for _ in 0..number("pieces") {
+                    file.write_all(&piece)?;
+                    sleep(Duration::from_millis(number("ms")));
+                }
+            }
+            "connect" => {
+                let met = std::net::TcpStream::connect(("127.0.0.1", u16::try_from(number("port"))?)).is_ok();
+                say(
+                    &json!({"kind": "event", "event": "metric", "name": "connected", "value": u8::from(met)}),
+                )?;
+            }
+            "try-change" => {
+                let changed = fs::write(text("file"), text("text")).is_ok();
+                say(
+                    &json!({"kind": "event", "event": "metric", "name": "changed", "value": u8::from(changed)}),
+                )?;
+            }
+            "change-inputs" => {
+                let bound = self.request["inputs"].as_object().into_iter().flatten();
+                let paths: Vec<String> = bound
+                    .flat_map(|(_, bound)| bound.as_array())
+                    .flatten()
+                    .filter_map(|bound| Some(bound["path"].as_str()?.to_owned()))
+                    .collect();
+                let changed = paths.iter().filter(|path| fs::write(path, "spoilt").is_ok()).count();
+                say(&json!({"kind": "event", "event": "metric", "name": "changed", "value": changed}))?;
+            }
+            "leave" => {
+                // A session of its own and no parent: no group and no tree has it.
+                let script = format!(
+                    "setsid sh -c 'echo $$ > \"{}\"; exec sleep 600' > /dev/null 2>&1 &",
+                    text("file")
+                );
+                Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).status()?;
+                while fs::read_to_string(text("file")).unwrap_or_default().is_empty() {
+                    sleep(Duration::from_millis(1));
+                }
+            }
             // Failing in order and out of order.
             "fail" => {
                 eprintln!("fake: about to fail");

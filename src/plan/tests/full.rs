@@ -150,7 +150,7 @@ fn settings_come_from_the_stage_then_the_defaults_then_the_manifest() {
     let action = |id: &str| plan.actions.iter().find(|action| action.id.0 == id).unwrap();
     let train = action("train");
     assert_eq!((train.seed, action("prune").seed), (3, 7));
-    assert_eq!(train.resources, Resources { cpus: 0, memory: 1 << 30, gpus: 0, exclusive: false });
+    assert_eq!(train.resources, Resources { cpus: 0, memory: 1 << 30, ..Resources::default() });
     assert!(action("bench").resources.exclusive);
     assert_eq!(train.timeout, Some(std::time::Duration::from_secs(600)));
     assert_eq!(
@@ -165,6 +165,20 @@ fn settings_come_from_the_stage_then_the_defaults_then_the_manifest() {
     );
     assert_eq!(action("prune").env["OMP_NUM_THREADS"], "2");
     assert!(train.cache && !action("bench").cache && action("checklist").continue_on_error);
+}
+
+#[test]
+fn limits_are_those_that_the_pipeline_sets_and_0_lifts_them() {
+    let stages = "  a: { uses: surfaces, with: { samples: 3 } }\n  \
+        b: { uses: surfaces, with: { samples: 3 }, silence-minutes: 0.5, resources: { memory: 0B, output: 2MiB, network: true } }\n";
+    let defaults = "defaults: { silence-minutes: 5, resources: { memory: 1GiB, output: 1GiB } }\n";
+    let plan = plan(&format!("version: 1\n{defaults}stages:\n{stages}"));
+    let minutes = |count: f64| Some(std::time::Duration::from_secs_f64(60.0 * count));
+    let (gib, mib) = (1 << 30, 1 << 20);
+    let expected = Limits { memory: Some(gib), output: Some(gib), silence: minutes(5.0) };
+    assert_eq!((plan.actions[0].limits, plan.actions[0].resources.network), (expected, false));
+    let expected = Limits { memory: None, output: Some(2 * mib), silence: minutes(0.5) };
+    assert_eq!((plan.actions[1].limits, plan.actions[1].resources.network), (expected, true));
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Stage for Benchmark {
             .metric("<variant>.memcpy-share", "share of copies in the GPU's work, %; likewise")
             .metric("<variant>.size", "size of the file, MB")
             .metric("<variant>.speedup", "median latency of the baseline divided by its own, ×")
-            .resources(Resources { cpus: 0, memory: 0, gpus: 0, exclusive: true })
+            .resources(Resources { cpus: 0, exclusive: true, ..Resources::default() })
             .determinism(Determinism::None)
             .probes()
     }

@@ -78,7 +78,7 @@ impl Stage for Checklist {
         .metric("passed", "checks passed")
         .metric("failed", "checks failed")
         .metric("not-applicable", "checks that could not be made here")
-        .resources(Resources { cpus: 0, memory: 0, gpus: 0, exclusive: true })
+        .resources(Resources { cpus: 0, exclusive: true, ..Resources::default() })
         .determinism(Determinism::None)
     }
 

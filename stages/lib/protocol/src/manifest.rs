@@ -84,6 +84,9 @@ pub struct Resources {
     /// Wants the machine alone (measurements).
     #[serde(default)]
     pub exclusive: bool,
+    /// Uses the network, which is closed to a run otherwise.
+    #[serde(default)]
+    pub network: bool,
 }
 
 fn one() -> u32 {
@@ -92,7 +95,7 @@ fn one() -> u32 {
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { cpus: 1, memory: 0, gpus: 0, exclusive: false }
+        Self { cpus: 1, memory: 0, gpus: 0, exclusive: false, network: false }
     }
 }
 
