@@ -6,6 +6,7 @@
 //! pipeline.yaml ─spec→ PipelineSpec ─plan→ Plan ─run→ ActionResult ─record→ run record ─report→ what people read
 //! ```
 
+pub mod author;
 pub mod catalog;
 pub mod config;
 pub mod digest;

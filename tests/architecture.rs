@@ -11,7 +11,7 @@ use syn::{UseTree, visit::Visit};
 
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] =
-    &["digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "project", "run"];
+    &["digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "project", "author", "run"];
 
 /// Paths that a module must not name, with the reason.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[

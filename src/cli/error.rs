@@ -82,6 +82,16 @@ impl CliError {
         self.broken_pipe
     }
 
+    /// What failed, without colours.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Text for stderr, with a final newline.
     pub fn render(&self) -> String {
         if self.rendered {

@@ -11,6 +11,7 @@ mod isolation;
 mod pipeline;
 mod plan;
 mod run;
+mod schema;
 mod screen;
 mod show;
 mod stage;
@@ -48,6 +49,7 @@ enum Command {
     Show(show::ShowArgs),
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
+    Schema(schema::SchemaArgs),
     Doctor(doctor::DoctorArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&scene, &args),
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
+        Command::Schema(args) => schema::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),

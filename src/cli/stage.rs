@@ -1,14 +1,20 @@
 //! `stagewright stage`.
 
+mod new;
+mod test;
+
 use clap::{Args, Subcommand};
 use console::style;
 use serde_json::Value;
-use stagewright::{catalog::Catalog, spec::nearest};
+use stagewright::{
+    catalog::{Catalog, Program},
+    spec::nearest,
+};
 use stagewright_protocol::{Determinism, Manifest, Port};
 
 use super::{CliError, Exit, Scene, pipeline::block_on, screen};
 
-/// List the stage programs there are, or describe one
+/// List the stage programs there are, describe one, start a new one, test one
 #[derive(Args)]
 pub struct StageArgs {
     #[command(subcommand)]
@@ -27,13 +33,18 @@ enum StageCommand {
         #[arg(long)]
         json: bool,
     },
+    New(new::NewArgs),
+    Test(test::TestArgs),
 }
 
 pub fn run(scene: &Scene, args: &StageArgs) -> Result<Exit, CliError> {
-    let catalog = Catalog::find(&scene.config()?);
+    let catalog = || Ok::<_, CliError>(Catalog::find(&scene.config()?));
     match &args.command {
-        StageCommand::List => list(&catalog),
-        StageCommand::Describe { name, json } => describe(&catalog, name, *json),
+        StageCommand::List => list(&catalog()?),
+        StageCommand::Describe { name, json } => describe(&catalog()?, name, *json),
+        // Whoever writes a stage program need not be in a project.
+        StageCommand::New(args) => new::run(scene, args),
+        StageCommand::Test(args) => test::run(scene, args),
     }
 }
 
@@ -63,7 +74,8 @@ fn list(catalog: &Catalog) -> Result<Exit, CliError> {
     Ok(if described.faults.is_empty() { Exit::Success } else { Exit::Environment })
 }
 
-fn describe(catalog: &Catalog, name: &str, json: bool) -> Result<Exit, CliError> {
+/// The program of a stage name, asked what it is.
+pub fn described(catalog: &Catalog, name: &str) -> Result<Program, CliError> {
     let mut described = block_on(catalog.describe([name]))?;
     if let Some(fault) = described.faults.remove(name) {
         let error = CliError::environment(&fault);
@@ -72,9 +84,14 @@ fn describe(catalog: &Catalog, name: &str, json: bool) -> Result<Exit, CliError>
             None => error.hint("`stagewright stage list` shows those there are"),
         });
     }
-    let Some(program) = described.programs.remove(name) else {
-        return Err(CliError::environment(format_args!("`{name}` gave no description")));
-    };
+    described
+        .programs
+        .remove(name)
+        .ok_or_else(|| CliError::environment(format_args!("`{name}` gave no description")))
+}
+
+fn describe(catalog: &Catalog, name: &str, json: bool) -> Result<Exit, CliError> {
+    let program = described(catalog, name)?;
     if json {
         let text = serde_json::to_string_pretty(&*program.manifest)
             .map_err(|error| CliError::environment(format_args!("cannot encode the manifest: {error}")))?;

@@ -24,7 +24,8 @@ mod violations;
 
 pub use compile::compile;
 pub use inputs::{CompileInputs, PathKind};
-pub use schema::schema;
+pub use params::complete_params;
+pub use schema::{schema, stage_schema};
 
 pub use crate::catalog::Program;
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};

@@ -19,6 +19,14 @@ use super::{
     violations::{self, Place},
 };
 
+/// Params as the program gets them when `with:` gives these: units resolved, defaults filled in, checked.
+pub fn complete_params(program: &Program, params: Value) -> Result<Value, Vec<Diagnostic>> {
+    let subject = Subject { stage: &program.manifest.name, stage_span: &(0..0), program, written: None };
+    let mut findings = Vec::new();
+    let params = Schemas::default().complete(&subject, params, &mut findings);
+    params.ok_or(findings)
+}
+
 /// Compiled schemas by stage program.
 #[derive(Default)]
 pub(super) struct Schemas {

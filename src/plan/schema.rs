@@ -9,37 +9,28 @@ use crate::spec::units::{Dimension, unit_named};
 
 use super::Program;
 
-/// JSON Schema (2020-12) of pipeline files that use these stage programs.
+/// The dialect in which all of it is written.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// JSON Schema (2020-12) of pipeline files that use these stage programs; of the language alone where there are none.
 pub fn schema(catalog: &BTreeMap<String, Program>) -> Value {
-    let names: Vec<&str> = catalog.keys().map(String::as_str).collect();
+    let mut stage = entry();
     let rules: Vec<Value> = catalog
         .iter()
         .map(|(name, program)| {
             json!({
-                "if": { "properties": { "uses": { "pattern": format!("^{name}(@[0-9]+)?$") } } },
+                "if": { "required": ["uses"], "properties": { "uses": { "pattern": uses(name) } } },
                 "then": { "properties": of_program(&program.manifest) },
             })
         })
         .collect();
-    let mut stage = common();
-    stage.extend(object(json!({
-        "uses": {
-            "type": "string",
-            "description": "Stage program, optionally with the cache version it must have: `train` or `train@1`.",
-            "anyOf": [{ "enum": names }, { "pattern": "^[a-z0-9-]+@[0-9]+$" }],
-        },
-        "inputs": { "type": "object", "description": "What each input port takes.", "additionalProperties": input() },
-        "with": { "type": "object", "description": "Params of the stage program." },
-        "outputs": { "type": "object", "description": "Where outputs are placed in the work tree, by port.", "additionalProperties": { "type": "string" } },
-        "needs": one_or_many("Stages that must have ended well before."),
-        "matrix": matrix(),
-        "strategy": { "type": "object", "properties": { "matrix": matrix() }, "additionalProperties": false },
-        "if": { "type": ["string", "boolean"], "description": "Runs the stage only if this is true: `${{ host.tensorrt }}`." },
-        "env": env(),
-        "seed": { "type": ["integer", "string"], "description": "Seed of every random choice of the stage." },
-    })));
+    if !rules.is_empty() {
+        let names: Vec<&str> = catalog.keys().map(String::as_str).collect();
+        stage["properties"]["uses"]["anyOf"] = json!([{ "enum": names }, { "pattern": "@[0-9]+$" }]);
+        stage["allOf"] = rules.into();
+    }
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "Stagewright pipeline",
         "type": "object",
         "required": ["version", "stages"],
@@ -56,21 +47,72 @@ pub fn schema(catalog: &BTreeMap<String, Program>) -> Value {
             "targets": { "type": "object", "description": "Gates on metrics.", "additionalProperties": target() },
             "stages": {
                 "type": "object",
+                "description": "The stages by name, in any order: what each reads decides what runs first.",
                 "minProperties": 1,
                 "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$" },
-                "additionalProperties": {
-                    "type": "object",
-                    "required": ["uses"],
-                    "properties": stage,
-                    "patternProperties": { "^x-": true },
-                    "additionalProperties": false,
-                    "allOf": rules,
-                },
+                "additionalProperties": stage,
             },
         },
         "patternProperties": { "^x-": true },
         "additionalProperties": false,
-        "$defs": { "failure": { "enum": ["infra", "oom", "timeout", "exit-code"] } },
+        "$defs": definitions(),
+    })
+}
+
+/// JSON Schema (2020-12) of one entry under `stages` that uses this program.
+pub fn stage_schema(program: &Program) -> Value {
+    let manifest = &program.manifest;
+    let mut schema = entry();
+    schema["$schema"] = DIALECT.into();
+    schema["title"] = format!("a stage that uses {} {}", manifest.name, manifest.version).into();
+    schema["description"] = manifest.summary.as_str().into();
+    schema["properties"]["uses"]["pattern"] = uses(&manifest.name).into();
+    if let Value::Object(own) = of_program(manifest) {
+        for (key, rule) in own {
+            // What holds for the key in any stage, and what this program makes of it.
+            let general = schema["properties"][&key].take();
+            schema["properties"][&key] =
+                json!({ "description": general["description"], "allOf": [general, rule] });
+        }
+    }
+    schema["$defs"] = definitions();
+    schema
+}
+
+/// Pattern of the values of `uses` that name a program.
+fn uses(name: &str) -> String {
+    format!("^{name}(@[0-9]+)?$")
+}
+
+fn definitions() -> Value {
+    json!({ "failure": { "enum": ["infra", "oom", "timeout", "exit-code"] } })
+}
+
+/// An entry under `stages`, whatever program it uses.
+fn entry() -> Value {
+    let mut stage = common();
+    stage.extend(object(json!({
+        "uses": {
+            "type": "string",
+            "description": "Stage program, optionally with the cache version it must have: `train` or `train@1`.",
+            "pattern": "^[A-Za-z0-9_-]+(@[0-9]+)?$",
+        },
+        "inputs": { "type": "object", "description": "What each input port takes.", "additionalProperties": input() },
+        "with": { "type": "object", "description": "Params of the stage program." },
+        "outputs": { "type": "object", "description": "Where outputs are placed in the work tree, by port.", "additionalProperties": { "type": "string" } },
+        "needs": one_or_many("Stages that must have ended well before."),
+        "matrix": matrix(),
+        "strategy": { "type": "object", "properties": { "matrix": matrix() }, "additionalProperties": false },
+        "if": { "type": ["string", "boolean"], "description": "Runs the stage only if this is true: `${{ host.tensorrt }}`." },
+        "env": env(),
+        "seed": { "type": ["integer", "string"], "description": "Seed of every random choice of the stage." },
+    })));
+    json!({
+        "type": "object",
+        "required": ["uses"],
+        "properties": stage,
+        "patternProperties": { "^x-": true },
+        "additionalProperties": false,
     })
 }
 

@@ -27,6 +27,7 @@ pub use cancel::{Cancel, Canceller};
 pub use environment::PASSED_VARIABLES;
 pub use error::{Exit, PluginError};
 pub use group::end_leftover;
+pub use outputs::check as check_outputs;
 pub use sandbox::{Sandbox, SandboxSupport};
 use session::Session;
 use stagewright_protocol::{

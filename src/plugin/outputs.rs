@@ -8,8 +8,8 @@ use std::{
 
 use stagewright_protocol::{Manifest, RunResult};
 
-/// Absolute path of each output, or what is false about the result.
-pub(super) fn check(
+/// Absolute path of each output, or what is false about the result. `folder` is the run's output folder.
+pub fn check(
     result: &RunResult,
     manifest: &Manifest,
     folder: &Path,

@@ -1,6 +1,6 @@
 //! The git work tree, as far as a record tells of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{Repository, Status, StatusOptions};
 
@@ -27,4 +27,9 @@ pub fn git_state(root: &Path) -> Option<GitState> {
     let dirty =
         repository.statuses(Some(&mut options)).ok()?.iter().any(|status| status.status() != Status::CURRENT);
     Some(GitState { commit, branch, dirty })
+}
+
+/// Root of the git work tree around a folder.
+pub fn work_tree(folder: &Path) -> Option<PathBuf> {
+    Repository::discover(folder).ok()?.workdir().map(Path::to_owned)
 }

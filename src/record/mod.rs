@@ -24,7 +24,7 @@ pub use error::RecordError;
 pub use event::{
     Failure, GitState, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, TargetVerdict,
 };
-pub use git::git_state;
+pub use git::{git_state, work_tree};
 pub use history::{History, LastResult};
 pub use id::RunId;
 pub use reader::{RunRecord, RunState, StageRecord, list_runs, read_run};

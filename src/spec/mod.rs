@@ -3,6 +3,7 @@
 //! Knows no stage program and touches no file. All errors of a file are reported at once.
 
 pub mod diagnostic;
+pub mod exchange;
 pub mod expression;
 mod fields;
 mod input;

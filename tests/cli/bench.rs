@@ -58,6 +58,13 @@ impl Project {
         self.show(self.command(programs(), arguments))
     }
 
+    /// What the program prints on stdout, to the byte.
+    pub fn output(&self, arguments: &[&str]) -> String {
+        let done = self.command(programs(), arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     /// As [`Project::run`], with the program alone and stage programs from another folder.
     pub fn run_with(&self, arguments: &[&str], stages: &Path) -> String {
         let alone = tempfile::tempdir().unwrap();

@@ -160,8 +160,10 @@ fn doctor_tells_good_from_broken() {
 #[test]
 fn help_of_every_command() {
     let project = Project::new(PIPELINE);
-    let commands =
-        ["init", "check", "plan", "run", "status", "show", "graph", "stage", "doctor", "gc", "verify"];
+    let commands = [
+        "init", "check", "plan", "run", "status", "show", "graph", "stage", "schema", "doctor", "gc",
+        "verify",
+    ];
     let pages: Vec<String> = std::iter::once(project.run(&["--help"]))
         .chain(commands.map(|command| project.run(&[command, "--help"])))
         .collect();

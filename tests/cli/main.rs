@@ -1,6 +1,8 @@
 //! Every command once from end to end, as a user types it: exit code, stdout, stderr.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod authors;
 mod bench;
 mod commands;
 mod pipeline;
+mod tools;

@@ -5,6 +5,7 @@
 
 mod cache;
 mod catalog;
+mod conformance;
 mod faults;
 mod flow;
 mod isolation;

@@ -38,3 +38,35 @@ fn it_refuses_what_the_compiler_refuses() {
         assert!(Machine::new().compile(&text).is_err(), "{mistake}");
     }
 }
+
+/// An entry that uses `train`, against the schema of that program alone.
+fn stage_complaints(text: &str) -> Vec<String> {
+    let machine = Machine::new();
+    let schema = stage_schema(&machine.catalog["train"]);
+    jsonschema::meta::validate(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    validator.iter_errors(&value(text)).map(|error| error.instance_path().to_string()).collect()
+}
+
+#[test]
+fn one_program_has_a_schema_of_its_own() {
+    let right = "{ uses: train, inputs: { data: d, preprocess: p }, with: { epochs: 3 }, cache: false }";
+    assert_eq!(stage_complaints(right), Vec::<String>::new());
+    for (wrong, place) in [
+        ("{ uses: prune, inputs: { data: d, preprocess: p } }", "/uses"),
+        ("{ uses: train, inputs: { data: d } }", "/inputs"),
+        ("{ uses: train, inputs: { data: d, preprocess: p }, with: { epochs: six } }", "/with/epochs"),
+        ("{ uses: train, inputs: { data: d, preprocess: p }, outputs: { modle: m } }", "/outputs"),
+    ] {
+        assert_eq!(stage_complaints(wrong), [place], "{wrong}");
+    }
+}
+
+#[test]
+fn without_programs_it_is_the_language() {
+    let schema = schema(&BTreeMap::new());
+    jsonschema::meta::validate(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&value(full::QUICKSTART)));
+    assert!(!validator.is_valid(&value("{ version: 1, stages: { a: { uses: \"two words\" } } }")));
+}

@@ -1,0 +1,1 @@
+../../../stages/lib/sdk-python/stagewright_stage.py
