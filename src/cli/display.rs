@@ -69,6 +69,12 @@ impl Display {
                 }
                 self.start(stage);
             }
+            RunEvent::StageWaits { stage, waits_for, .. } => self.line(&format!(
+                "{:width$}  {}  for {waits_for}",
+                stage.0,
+                style("waits").yellow(),
+                width = self.width
+            )),
             RunEvent::StageProgress { stage, done, total, unit, message, .. } => {
                 self.progress(stage, *done, *total, unit, message);
             }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use stagewright::{record::History, store::LocalStore};
+use stagewright::{
+    record::History,
+    store::{LocalStore, StoreLock},
+};
 
 use super::{CliError, Exit, Scene, screen};
 
@@ -26,7 +29,7 @@ pub struct GcArgs {
 pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
     let store = LocalStore::open(&config.store_dir)?;
-    let _alone = stagewright::run::lock_project(&config)?;
+    let _alone = alone(&store)?;
     let days = args.older_than.unwrap_or(config.keep_days);
     let age = Duration::from_secs(u64::from(days) * 86_400);
     let roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
@@ -50,4 +53,12 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
         println!("removed {removed}\nkept {kept}");
     }
     Ok(Exit::Success)
+}
+
+/// The store without any run beside us.
+pub fn alone(store: &LocalStore) -> Result<StoreLock, CliError> {
+    store.alone()?.ok_or_else(|| {
+        CliError::user("a run that uses this store is going on, and nothing can be removed under it")
+            .hint("try again when it has ended; `stagewright status` tells of the last run")
+    })
 }

@@ -25,9 +25,6 @@ pub struct RunArgs {
     /// Go on with stages that do not depend on one that failed
     #[arg(short, long)]
     keep_going: bool,
-    /// Wait for another run of this project to end instead of refusing
-    #[arg(long)]
-    wait: bool,
     /// Keep the private folders of the stages in .stagewright/kept/<run>/ for a look
     #[arg(long)]
     keep_folders: bool,
@@ -80,7 +77,6 @@ pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
     let (handle, cancel) = Canceller::new();
     let options = RunOptions {
         keep_going: args.keep_going,
-        wait: args.wait,
         keep_folders: args.keep_folders,
         cpus: args.cpus,
         silence: args.silence,
@@ -135,7 +131,6 @@ impl From<RunError> for CliError {
         match error {
             RunError::Store(error) => error.into(),
             RunError::Record(error) => error.into(),
-            RunError::Busy { .. } => Self::user(&error).hint("`--wait` waits for it to end"),
             RunError::NoStage { ref known, .. } => {
                 let known = known.join(", ");
                 Self::user(&error).hint(format!("it has {known}"))

@@ -4,7 +4,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use stagewright::store::LocalStore;
 
-use super::{CliError, Exit, Scene, screen};
+use super::{CliError, Exit, Scene, gc, screen};
 
 /// Read every stored byte again and compare it with its digest
 ///
@@ -46,6 +46,7 @@ pub fn run(scene: &Scene, args: &VerifyArgs) -> Result<Exit, CliError> {
         println!("damaged: {damage}");
     }
     if args.discard {
+        let _alone = gc::alone(&store)?;
         store.discard(&report.damage)?;
         println!("discarded; the stages that made these run again when they are next wanted");
     } else {

@@ -59,6 +59,15 @@ pub enum RunEvent {
         /// How long it took the last time, in milliseconds.
         usual_ms: Option<u64>,
     },
+    /// A stage could run and waits for something that another run of the project has.
+    StageWaits {
+        /// When.
+        at: Timestamp,
+        /// The stage.
+        stage: StageId,
+        /// For what.
+        waits_for: String,
+    },
     /// How far a stage has come. For displays only: not written to the record.
     StageProgress {
         /// When.

@@ -27,7 +27,7 @@ pub use event::{
 pub use git::{git_state, work_tree};
 pub use history::{History, LastResult};
 pub use id::RunId;
-pub use reader::{RunRecord, RunState, StageRecord, list_runs, read_run};
+pub use reader::{RunRecord, RunState, StageRecord, is_running, list_runs, read_run};
 pub use reason::{Reason, differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
 pub use writer::{RECORD_VERSION, RunWriter};

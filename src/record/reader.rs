@@ -234,7 +234,10 @@ impl RunRecord {
                 self.ended = Some(at);
                 self.state = RunState::Ended(outcome);
             }
-            RunEvent::StageProgress { .. } | RunEvent::StageLog { .. } | RunEvent::Unknown => {}
+            RunEvent::StageProgress { .. }
+            | RunEvent::StageLog { .. }
+            | RunEvent::StageWaits { .. }
+            | RunEvent::Unknown => {}
         }
     }
 
@@ -289,6 +292,11 @@ pub fn read_run(state_dir: &Path, run: RunId) -> Result<RunRecord, RecordError> 
         record.state = RunState::Interrupted;
     }
     Ok(record)
+}
+
+/// True while the process of a run lives. The system takes its lock back whatever way the process ends.
+pub fn is_running(state_dir: &Path, run: RunId) -> Result<bool, RecordError> {
+    is_alive(&run_folder(state_dir, run))
 }
 
 fn is_alive(folder: &Path) -> Result<bool, RecordError> {

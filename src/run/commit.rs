@@ -8,6 +8,7 @@ use super::{
     failure,
     inputs::{Fingerprints, Input, Place},
     lookup::Miss,
+    shares::Shares,
 };
 use crate::{
     plan::Action,
@@ -105,7 +106,13 @@ pub(super) fn place_exports(
     root: &Path,
     store: &LocalStore,
     prints: &Fingerprints,
+    shares: &Shares,
 ) -> Result<Vec<String>, Failure> {
+    if action.exports.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Another run of the project may place the same outputs.
+    let _tree = shares.tree().map_err(|error| failure::from_io("lock the work tree", root, &error))?;
     let mut notes = Vec::new();
     for (port, path) in &action.exports {
         let Some(output) = result.outputs.get(port) else {
@@ -114,8 +121,6 @@ pub(super) fn place_exports(
         };
         store.export(&output.artifact, &root.join(path)).map_err(|error| failure::from_store(&error))?;
     }
-    if !action.exports.is_empty() {
-        prints.forget();
-    }
+    prints.forget();
     Ok(notes)
 }

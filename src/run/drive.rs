@@ -27,6 +27,7 @@ use super::{
     recorder::Recorder,
     scheduler::{Capacity, Node, Scheduler, Work},
     select::Part,
+    shares::Shares,
 };
 use crate::{
     catalog::Host,
@@ -95,7 +96,8 @@ pub(super) async fn drive(
 ) -> Result<RunSummary, RunError> {
     let began = Instant::now();
     let run = RunId::now();
-    let folders = Folders::open(config, run, options.keep_folders)?;
+    let shares = Shares::new(&config.state_dir).map_err(RunError::io("make locks in", &config.state_dir))?;
+    let folders = Folders::open(config, run, options.keep_folders, &shares)?;
     let writer = RunWriter::create(&config.state_dir, run)?;
     let record_folder = writer.folder().to_owned();
     let mut recorder = Recorder::new(writer, watcher);
@@ -138,6 +140,7 @@ pub(super) async fn drive(
             salt: config.salt.clone(),
             prints: Fingerprints::new(store.clone(), config.root.clone()),
             folders,
+            shares,
             run,
             record_folder,
             host,
@@ -267,7 +270,14 @@ impl Driver<'_> {
                 let Looked::Hit { key, result } = &looked else {
                     return Done::Looked(node, Ok((looked, Vec::new())), None);
                 };
-                match place_exports(&action, result, &shared.root, &shared.store, &shared.prints) {
+                match place_exports(
+                    &action,
+                    result,
+                    &shared.root,
+                    &shared.store,
+                    &shared.prints,
+                    &shared.shares,
+                ) {
                     Ok(notes) => Done::Looked(node, Ok((looked, notes)), None),
                     Err(failure) => {
                         let failed = Some((*key, Box::new(failure)));
@@ -330,7 +340,12 @@ impl Driver<'_> {
                         self.warn(node, notes)?;
                         self.succeed(node, Outcome::Ran, key, reasons, result)
                     }
-                    (Acted::Done(result, Err(failure)), key) => {
+                    (Acted::Reused(result, Ok(notes)), _) => {
+                        self.warn(node, notes)?;
+                        let (key, reason) = (result.key, "another run made it meanwhile".to_owned());
+                        self.succeed(node, Outcome::Cached, key, reason, result)
+                    }
+                    (Acted::Done(result, Err(failure)) | Acted::Reused(result, Err(failure)), key) => {
                         self.remember(node, &result)?;
                         self.fail(node, key, reasons, failure)
                     }
@@ -399,6 +414,7 @@ impl Driver<'_> {
             Said::Retried { attempt, failure, pause } => {
                 RunEvent::StageRetried { at, stage, attempt, failure, pause_ms: millis(pause) }
             }
+            Said::Waits(waits_for) => RunEvent::StageWaits { at, stage, waits_for },
             Said::Event(Event::Progress { done, total, unit, message }) => {
                 RunEvent::StageProgress { at, stage, done, total, unit, message }
             }

@@ -7,12 +7,6 @@ use crate::{digest::CanonicalError, record::RecordError, store::StoreError};
 /// Why a run could not be held or recorded. A stage that fails is no such error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Another run holds the project.
-    #[error("another run of this project is going on{}", holder(*.pid))]
-    Busy {
-        /// Its process, if it says so.
-        pid: Option<u32>,
-    },
     /// A selection names no stage of the plan.
     #[error("{option} names `{name}`, and the pipeline has no such stage")]
     NoStage {
@@ -51,7 +45,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The user stopped the run before it began.
-    #[error("cancelled while waiting for another run of this project to end")]
+    #[error("cancelled while waiting for the store, from which something is being removed")]
     CancelledWaiting,
 }
 
@@ -60,8 +54,4 @@ impl RunError {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
-}
-
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }

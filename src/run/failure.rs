@@ -33,7 +33,13 @@ pub(super) fn from_store(error: &StoreError) -> Failure {
         ),
         StoreError::Unstorable { .. } => user(error.to_string(), None),
         StoreError::Io { source, .. } => environment(error.to_string(), io_hint(source)),
-        StoreError::Missing(_) | StoreError::Damaged { .. } | StoreError::Format { .. } => {
+        StoreError::Missing(_) | StoreError::Damaged { .. } => environment(
+            error.to_string(),
+            Some(
+                "run again: the stage that made it runs again. `stagewright verify` finds all that is damaged",
+            ),
+        ),
+        StoreError::Format { .. } => {
             environment(error.to_string(), Some("`stagewright verify` finds all that is damaged"))
         }
     }

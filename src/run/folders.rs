@@ -14,13 +14,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::RunError;
+use super::{RunError, shares::Shares};
 use crate::{
     config::Config,
     digest::Digest,
     plan::{ActionKey, StageId},
     plugin::end_leftover,
-    record::RunId,
+    record::{RunId, is_running},
 };
 
 /// Longest folder name made of a stage's id; file systems stop at 255 bytes.
@@ -41,11 +41,20 @@ pub(super) struct StageFolder {
 }
 
 impl Folders {
-    /// Removes what dead runs left, ending stages of theirs that still run. The caller holds the project, so every other
-    /// run is dead.
-    pub(super) fn open(config: &Config, run: RunId, keep: bool) -> Result<Self, RunError> {
-        let work = config.state_dir.join("work");
-        for left in list(&work)? {
+    /// Removes what dead runs left, ending stages of theirs that still run.
+    pub(super) fn open(config: &Config, run: RunId, keep: bool, shares: &Shares) -> Result<Self, RunError> {
+        let state_dir = &config.state_dir;
+        // Two runs that start at once do not clean up under each other's hands.
+        let _cleaning = shares.leftovers().map_err(RunError::io("lock", state_dir))?;
+        let mut others = false;
+        for left in list(&state_dir.join("work"))? {
+            let owner = left.file_name().and_then(|name| name.to_str()?.parse::<RunId>().ok());
+            if let Some(owner) = owner
+                && is_running(state_dir, owner)?
+            {
+                others = true;
+                continue;
+            }
             for stage in list(&left)? {
                 if end_leftover(&stage.join("group")) {
                     tracing::info!(folder = %stage.display(), "ended a stage that a killed run had left behind");
@@ -53,16 +62,10 @@ impl Folders {
             }
             remove(&left).map_err(RunError::io("remove", &left))?;
         }
-        let age = Duration::from_secs(u64::from(config.keep_days) * 86_400);
-        for checkpoint in list(&config.state_dir.join("checkpoints"))? {
-            let modified = fs::metadata(&checkpoint).and_then(|meta| meta.modified());
-            let old =
-                modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|since| since > age));
-            if old {
-                remove(&checkpoint).map_err(RunError::io("remove", &checkpoint))?;
-            }
+        if !others {
+            drop_old_checkpoints(config)?;
         }
-        Ok(Self { state_dir: config.state_dir.clone(), run, keep })
+        Ok(Self { state_dir: state_dir.clone(), run, keep })
     }
 
     /// A fresh private folder.
@@ -97,6 +100,18 @@ impl Folders {
     pub(super) fn finish(&self) -> io::Result<()> {
         remove(&self.state_dir.join("work").join(self.run.to_string()))
     }
+}
+
+/// Removes checkpoints of actions that nobody came back to. No other run may be going on: it may be using one.
+fn drop_old_checkpoints(config: &Config) -> Result<(), RunError> {
+    let age = Duration::from_secs(u64::from(config.keep_days) * 86_400);
+    for checkpoint in list(&config.state_dir.join("checkpoints"))? {
+        let modified = fs::metadata(&checkpoint).and_then(|meta| meta.modified());
+        if modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|since| since > age)) {
+            remove(&checkpoint).map_err(RunError::io("remove", &checkpoint))?;
+        }
+    }
+    Ok(())
 }
 
 impl StageFolder {

@@ -16,8 +16,10 @@ use super::{
     failure,
     folders::{Folders, StageFolder, file_name},
     inputs::{Fingerprints, Place},
-    lookup::Miss,
+    lock,
+    lookup::{Miss, stored},
     scheduler::{Grant, Node},
+    shares::Shares,
 };
 use crate::{
     plan::{Action, StageId},
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) salt: String,
     pub(super) prints: Fingerprints,
     pub(super) folders: Folders,
+    pub(super) shares: Shares,
     pub(super) run: RunId,
     pub(super) record_folder: PathBuf,
     pub(super) host: HostState,
@@ -55,15 +58,25 @@ pub(super) struct Job {
 
 /// What happens while an action is carried out.
 pub(super) enum Said {
-    Started { attempt: u32 },
+    Started {
+        attempt: u32,
+    },
     Event(Event),
-    Retried { attempt: u32, failure: Failure, pause: Duration },
+    Retried {
+        attempt: u32,
+        failure: Failure,
+        pause: Duration,
+    },
+    /// For another run.
+    Waits(String),
 }
 
 /// How carrying it out ended.
 pub(super) enum Acted {
     /// The result is stored; placing its outputs gave notes or failed.
     Done(Arc<ActionResult>, Result<Vec<String>, Failure>),
+    /// Another run has stored the result meanwhile; the same of placing its outputs.
+    Reused(Arc<ActionResult>, Result<Vec<String>, Failure>),
     Failed(Failure),
     Cancelled,
 }
@@ -73,24 +86,51 @@ pub(super) fn log_path(stage: &StageId) -> PathBuf {
     Path::new("logs").join(format!("{}.log", file_name(stage)))
 }
 
-/// Carries an action out, again and again as far as its retries allow.
+/// Carries an action out, unless another run has by now, again and again as far as its retries allow.
 pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Node, Said)>) -> Acted {
     let job = Arc::new(job);
+    // The receiver lives as long as the run; if it is gone, so is this task's purpose.
+    let waits = |what: String| drop(say.send((job.grant.node, Said::Waits(what))));
+    let claim = lock::claim(&shared.store, &job.miss.key, shared.run, &shared.cancel, waits).await;
+    let _claim = match claim {
+        Ok(Some(claim)) => claim,
+        Ok(None) => return Acted::Cancelled,
+        Err(error) => return Acted::Failed(failure::from_store(&error)),
+    };
+    if !job.miss.is_wanted() {
+        let found = {
+            let (shared, job) = (Arc::clone(&shared), Arc::clone(&job));
+            blocking(move || stored(&job.action, job.miss.key, &shared.store)).await
+        };
+        match found {
+            Ok(Some(result)) => {
+                let result = Arc::new(result);
+                let placed = place(&shared, &job, &result).await;
+                return Acted::Reused(result, placed);
+            }
+            Ok(None) => {}
+            Err(failure) => return Acted::Failed(failure),
+        }
+    }
+    let (alone, gpus) = (job.action.resources.exclusive, &job.grant.gpus);
+    let _machine = match shared.shares.machine(alone, gpus, &shared.cancel, waits).await {
+        Ok(Some(held)) => held,
+        Ok(None) => return Acted::Cancelled,
+        Err(error) => return Acted::Failed(failure::from_io("lock the machine in", &shared.root, &error)),
+    };
+    try_on(&shared, &job, &say).await
+}
+
+/// Carries an action out that is ours, as often as its retries allow.
+async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Node, Said)>) -> Acted {
     let retry = &job.action.retry;
     let mut attempt = 1;
     loop {
-        // The receiver lives as long as the run; if it is gone, so is this task's purpose.
         let _ = say.send((job.grant.node, Said::Started { attempt }));
-        let failure = match attempt_once(&shared, &job, &say).await {
+        let failure = match attempt_once(shared, job, say).await {
             Ok(result) => {
                 let result = Arc::new(result);
-                let placed = {
-                    let (shared, job, result) = (Arc::clone(&shared), Arc::clone(&job), Arc::clone(&result));
-                    blocking(move || {
-                        place_exports(&job.action, &result, &shared.root, &shared.store, &shared.prints)
-                    })
-                    .await
-                };
+                let placed = place(shared, job, &result).await;
                 return Acted::Done(result, placed);
             }
             Err(_) if shared.cancel.is_cancelled() => return Acted::Cancelled,
@@ -110,6 +150,19 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
         }
         attempt += 1;
     }
+}
+
+async fn place(
+    shared: &Arc<Shared>,
+    job: &Arc<Job>,
+    result: &Arc<ActionResult>,
+) -> Result<Vec<String>, Failure> {
+    let (shared, job, result) = (Arc::clone(shared), Arc::clone(job), Arc::clone(result));
+    blocking(move || {
+        let Shared { root, store, prints, shares, .. } = &*shared;
+        place_exports(&job.action, &result, root, store, prints, shares)
+    })
+    .await
 }
 
 /// Work that blocks, off the loop that holds the conversations. A panic in it goes on as one.
@@ -208,8 +261,10 @@ async fn converse(
     let (scratch, log, mark) =
         (folder.scratch(), shared.record_folder.join(log_path(&action.id)), folder.mark());
     let own = [folder.outputs(), scratch.clone(), shared.folders.checkpoint(&miss.key)];
+    // The GPU's driver names its threads through /proc.
+    let driver = (!grant.gpus.is_empty()).then(|| PathBuf::from("/proc"));
     let sandbox = shared.writable.as_ref().map(|more| Sandbox {
-        writable: own.iter().chain(more).cloned().collect(),
+        writable: own.iter().chain(more).chain(&driver).cloned().collect(),
         network: action.resources.network,
     });
     let launch = Launch {

@@ -1,68 +1,56 @@
-//! One run a project.
+//! A run's hold on the store, and its claim on one action of it.
 
-use std::{
-    fs::{self, File, TryLockError},
-    io::{Read, Seek, Write},
-    time::Duration,
+use std::time::Duration;
+
+use super::{RunError, shares::POLL};
+use crate::{
+    plan::ActionKey,
+    plugin::Cancel,
+    record::RunId,
+    store::{Claim, LocalStore, StoreError, StoreLock},
 };
 
-use super::RunError;
-use crate::{config::Config, plugin::Cancel};
+/// How often a run looks whether the store is free of one who removes things.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a waiting run looks again.
-const POLL: Duration = Duration::from_millis(200);
-
-/// Holds the project for one process. The system takes the lock back whatever way the process ends, so there is no
-/// stale lock.
-#[derive(Debug)]
-pub struct ProjectLock(File);
-
-impl Drop for ProjectLock {
-    fn drop(&mut self) {
-        // Closing would do, but for a process that another thread is just starting: until it has become the other program
-        // it holds a copy of the file, and the lock with it.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the project, or says who has it.
-pub fn lock_project(config: &Config) -> Result<ProjectLock, RunError> {
-    let folder = &config.state_dir;
-    fs::create_dir_all(folder).map_err(RunError::io("create", folder))?;
-    let path = folder.join("run.lock");
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(RunError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // The number is only for the message.
-            let _ = file.read_to_string(&mut text);
-            return Err(RunError::Busy { pid: text.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(error)) => return Err(RunError::io("lock", &path)(error)),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(RunError::io("write", &path))?;
-    Ok(ProjectLock(file))
-}
-
-pub(super) async fn acquire(config: &Config, wait: bool, cancel: &Cancel) -> Result<ProjectLock, RunError> {
+/// Keeps `gc` from the store for as long as a run lasts; waits for one that goes on.
+pub(super) async fn share(store: &LocalStore, cancel: &Cancel) -> Result<StoreLock, RunError> {
     loop {
-        match lock_project(config) {
-            Err(RunError::Busy { .. }) if wait => {}
-            other => return other,
+        if let Some(lock) = store.share()? {
+            return Ok(lock);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = cancel.cancelled() => return Err(RunError::CancelledWaiting),
+        }
+    }
+}
+
+/// Claims an action, waiting for another run that carries the same one out. None if the run was cancelled meanwhile; `waits` is
+/// called once if there is one, with what it is.
+pub(super) async fn claim(
+    store: &LocalStore,
+    key: &ActionKey,
+    run: RunId,
+    cancel: &Cancel,
+    mut waits: impl FnMut(String),
+) -> Result<Option<StoreLock>, StoreError> {
+    let mut told = false;
+    loop {
+        match store.claim(&key.0, &format!("run {run}"))? {
+            Claim::Ours(lock) => return Ok(Some(lock)),
+            Claim::Theirs { holder } => {
+                if !std::mem::replace(&mut told, true) {
+                    waits(format!(
+                        "{}, which makes the same result",
+                        holder.as_deref().unwrap_or("another run")
+                    ));
+                }
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
-            () = cancel.cancelled() => return Err(RunError::CancelledWaiting),
+            () = cancel.cancelled() => return Ok(None),
         }
     }
 }

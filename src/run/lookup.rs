@@ -32,6 +32,13 @@ pub(super) struct Miss {
     pub(super) reasons: Vec<Reason>,
 }
 
+impl Miss {
+    /// It is to run whatever is stored.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.reasons.iter().any(|reason| matches!(reason, Reason::Forced | Reason::Uncached))
+    }
+}
+
 /// What a look needs beside the action.
 pub(super) struct Question<'a> {
     pub(super) known: Vec<(String, Binding, Option<StoredInput>)>,
@@ -72,6 +79,19 @@ pub(super) fn look_up(
         }
     };
     Ok(Looked::Miss(Box::new(Miss { key, material, inputs, reasons })))
+}
+
+/// The stored result of a key, if it serves. For a look when the miss is known already, and may be one no more.
+pub(super) fn stored(
+    action: &Action,
+    key: ActionKey,
+    store: &LocalStore,
+) -> Result<Option<ActionResult>, Failure> {
+    match store.entry(&key.0) {
+        Err(StoreError::Format { .. }) | Ok(None) => Ok(None),
+        Err(error) => Err(failure::from_store(&error)),
+        Ok(Some(entry)) => Ok(usable(action, key, &entry, store)?.ok()),
+    }
 }
 
 fn why_new(last: Option<&LastResult>, material: &KeyMaterial, key: ActionKey) -> Vec<Reason> {

@@ -24,13 +24,13 @@ mod preview;
 mod recorder;
 pub mod scheduler;
 mod select;
+mod shares;
 mod targets;
 
 use std::{sync::Arc, time::Duration};
 
 pub use error::RunError;
 pub use isolation::isolation;
-pub use lock::{ProjectLock, lock_project};
 pub use preview::{Preview, StagePreview, preview};
 
 use crate::{
@@ -52,8 +52,6 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// Keep the private folders of the stages for a look, in `<state>/kept/<run>/`.
     pub keep_folders: bool,
-    /// Wait for another run in the project to end, instead of refusing.
-    pub wait: bool,
     /// Cores to use, instead of all this process may use.
     pub cpus: Option<u32>,
     /// Bytes of memory to plan with, instead of all.
@@ -75,7 +73,6 @@ impl Default for RunOptions {
             force: Force::None,
             keep_going: false,
             keep_folders: false,
-            wait: false,
             cpus: None,
             memory: None,
             silence: None,
@@ -153,7 +150,7 @@ pub async fn execute(
     events: &mut dyn FnMut(&RunEvent),
 ) -> Result<RunSummary, RunError> {
     let selected = select::select(plan, &options.select, &options.force)?;
-    let lock = lock::acquire(config, options.wait, &options.cancel).await?;
+    let lock = lock::share(store, &options.cancel).await?;
     let summary = drive::drive(plan, options, &selected, store, config, events).await;
     drop(lock);
     summary

@@ -50,7 +50,7 @@ impl LocalStore {
     /// The result of a key, complete or not, and marks it as used now (which `gc` goes by).
     pub fn entry(&self, key: &Digest) -> Result<Option<Entry>, StoreError> {
         let path = self.entry_path(key);
-        let file = match fs::File::options().read(true).write(true).open(&path) {
+        let file = match fs::File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", &path)(error)),

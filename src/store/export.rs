@@ -12,6 +12,7 @@ impl LocalStore {
     /// copies where links can't be made.
     pub fn materialize(&self, artifact: &Artifact, to: &Path) -> Result<(), StoreError> {
         self.lay_out(artifact, to, |digest, executable, path| {
+            self.check(digest)?;
             // A link shares the blob's permissions, so an executable file needs a copy of its own.
             if executable || fs::hard_link(self.blob_path(digest), path).is_err() {
                 self.copy_blob(digest, path, if executable { 0o555 } else { 0o444 })?;
@@ -35,6 +36,7 @@ impl LocalStore {
         let staging = staging.map_err(StoreError::io("create a folder in", parent))?;
         let fresh = staging.path().join("new");
         self.lay_out(artifact, &fresh, |digest, executable, path| {
+            self.check(digest)?;
             self.copy_blob(digest, path, if executable { 0o755 } else { 0o644 })
         })?;
         if fs::symlink_metadata(to).is_ok() {
@@ -51,7 +53,7 @@ impl LocalStore {
                 continue;
             }
             let digest = Digest::of_file(item.path()).map_err(StoreError::io("read", item.path()))?;
-            if !self.contains(&digest) {
+            if !self.is_sound(&digest) {
                 return Err(StoreError::UserChanged { path: item.into_path() });
             }
         }
@@ -85,9 +87,6 @@ impl LocalStore {
 
     fn copy_blob(&self, digest: &Digest, to: &Path, mode: u32) -> Result<(), StoreError> {
         let blob = self.blob_path(digest);
-        if !self.contains(digest) {
-            return Err(StoreError::Missing(*digest));
-        }
         reflink_copy::reflink_or_copy(&blob, to).map_err(StoreError::io("write", to))?;
         fs::set_permissions(to, fs::Permissions::from_mode(mode)).map_err(StoreError::io("protect", to))
     }

@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -99,8 +100,10 @@ fn older(now: SystemTime, then: SystemTime, age: Duration) -> bool {
     now.duration_since(then).is_ok_and(|since| since > age)
 }
 
-fn is_older(now: SystemTime, path: &std::path::Path, age: Duration) -> Result<bool, StoreError> {
-    let modified =
-        fs::metadata(path).and_then(|meta| meta.modified()).map_err(StoreError::io("read", path))?;
-    Ok(older(now, modified, age))
+/// A file's age counts from the last change of anything about it: the time of modification of a blob is a mark.
+fn is_older(now: SystemTime, path: &Path, age: Duration) -> Result<bool, StoreError> {
+    let meta = fs::metadata(path).map_err(StoreError::io("read", path))?;
+    let changed =
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or_default());
+    Ok(older(now, changed, age))
 }

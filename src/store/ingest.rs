@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use rayon::prelude::*;
@@ -12,6 +11,7 @@ use walkdir::WalkDir;
 
 use super::{
     Artifact, ArtifactKind, LocalStore, StoreError, Tree, TreeEntry, index::StatIndex, local::make_parent,
+    seal::seal,
 };
 use crate::digest::Digest;
 
@@ -42,16 +42,13 @@ impl LocalStore {
 
     fn ingest_file(&self, path: &Path) -> Result<Digest, StoreError> {
         let digest = Digest::of_file(path).map_err(StoreError::io("read", path))?;
-        if self.contains(&digest) {
+        if self.is_sound(&digest) {
             return Ok(digest);
         }
         let blob = self.blob_path(&digest);
         make_parent(&blob)?;
         let mut from = fs::File::open(path).map_err(StoreError::io("read", path))?;
-        // `gc` spares what is young, and a blob's age counts from now and not from when the stage wrote it.
-        let protect = from
-            .set_modified(SystemTime::now())
-            .and_then(|()| from.set_permissions(fs::Permissions::from_mode(0o444)));
+        let protect = from.set_permissions(fs::Permissions::from_mode(0o444)).and_then(|()| seal(&from));
         if protect.is_ok() && fs::rename(path, &blob).is_ok() {
             return Ok(digest);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{Artifact, ArtifactKind, StoreError, Tree};
+use super::{Artifact, ArtifactKind, StoreError, Tree, seal::seal};
 use crate::digest::Digest;
 
 /// A store in a local folder. Safe to share between threads and processes: every write is atomic, and two writers of one
@@ -53,7 +53,7 @@ impl LocalStore {
         self.folder.join(kind).join(shard).join(format!("{rest}{suffix}"))
     }
 
-    /// True when the blob is there with the right size. Its bytes are not read; `verify` does that.
+    /// True when the blob is there with the right size. Its bytes are not read.
     pub fn contains(&self, digest: &Digest) -> bool {
         fs::metadata(self.blob_path(digest)).is_ok_and(|meta| meta.len() == digest.size())
     }
@@ -61,7 +61,7 @@ impl LocalStore {
     /// Stores bytes.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if !self.contains(&digest) {
+        if !self.is_sound(&digest) {
             let mut file = self.temp_file()?;
             file.write_all(bytes).map_err(StoreError::io("write", file.path()))?;
             self.place(file, &digest)?;
@@ -88,9 +88,9 @@ impl LocalStore {
         Tree::decode(&self.read(digest)?).map_err(|reason| StoreError::Damaged { digest: *digest, reason })
     }
 
-    /// Blobs of an artifact that are not in the store; for a tree, its listing counts too.
+    /// Blobs of an artifact that are not in the store, or are damaged; for a tree, its listing counts too.
     pub fn missing(&self, artifact: &Artifact) -> Result<Vec<Digest>, StoreError> {
-        if !self.contains(&artifact.digest) {
+        if !self.is_sound(&artifact.digest) {
             return Ok(vec![artifact.digest]);
         }
         match artifact.kind {
@@ -98,7 +98,7 @@ impl LocalStore {
             ArtifactKind::Tree => {
                 let tree = self.tree(&artifact.digest)?;
                 let blobs = tree.entries().iter().map(|entry| entry.digest);
-                Ok(blobs.filter(|digest| !self.contains(digest)).collect())
+                Ok(blobs.filter(|digest| !self.is_sound(digest)).collect())
             }
         }
     }
@@ -113,7 +113,7 @@ impl LocalStore {
         let path = self.blob_path(digest);
         make_parent(&path)?;
         let set = file.as_file().set_permissions(fs::Permissions::from_mode(0o444));
-        set.map_err(StoreError::io("protect", file.path()))?;
+        set.and_then(|()| seal(file.as_file())).map_err(StoreError::io("protect", file.path()))?;
         file.persist(&path).map_err(|error| StoreError::Io { action: "write", path, source: error.error })?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! <store>/blobs-v1/ab/cdef…         content by SHA-256, read-only
 //! <store>/actions-v1/ab/cdef….json  an [`Entry`] by action key
 //! <store>/index-v1/….json           stat cache of fingerprinted work-tree paths
+//! <store>/locks-v1/                 locks between processes: on the store, and on each action under way
 //! <store>/tmp/                      what is being written; a killed process leaves files here and nowhere else
 //! ```
 //!
@@ -17,6 +18,8 @@ mod gc;
 mod index;
 mod ingest;
 mod local;
+mod lock;
+mod seal;
 mod tree;
 mod verify;
 
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub use entry::Entry;
 pub use gc::GcPlan;
 pub use local::LocalStore;
+pub use lock::{Claim, StoreLock};
 use serde::{Deserialize, Serialize};
 pub use tree::{Tree, TreeEntry};
 pub use verify::{Damage, VerifyReport};

@@ -204,6 +204,7 @@ stages:
         assert!(run.try_wait().unwrap().is_none(), "the run ended before its second stage began");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    assert_snapshot!("gc-during-a-run", project.run(&["gc"]));
     run.kill().unwrap();
     run.wait().unwrap();
     let verified = project.run(&["verify"]);

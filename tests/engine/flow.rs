@@ -1,6 +1,6 @@
 //! Order, parallelism, resources, skips, selection, gates, targets, exports, the record.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 use stagewright::{
@@ -442,24 +442,4 @@ fn a_torn_record_is_read_and_a_newer_one_is_refused() {
     insta::assert_snapshot!(text, @"<project>/.stagewright/runs-v1/<run>/events.jsonl has record format 2; this release reads formats up to 1 (it was written by stagewright 0.1.0)");
     fs::write(&path, whole.replacen("{\"event\":\"run-ended\"", "{\"event\":", 1)).unwrap();
     assert!(read_run(state, ran.summary.run).unwrap_err().to_string().contains("is not an event"));
-}
-
-#[test]
-fn one_run_a_project() {
-    let project = Project::new();
-    let lock = stagewright::run::lock_project(&project.config).unwrap();
-    let actions = || plan(vec![stage("a", vec![write("x")])]);
-    let error = project.run_with(actions(), &options()).map(drop).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("another run of this project is going on (process {})", std::process::id())
-    );
-    let waiting = RunOptions { wait: true, ..options() };
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| project.run_with(actions(), &waiting).unwrap().summary.outcome);
-        std::thread::sleep(Duration::from_millis(100));
-        assert!(!run.is_finished());
-        drop(lock);
-        assert_eq!(run.join().unwrap(), RunOutcome::Succeeded);
-    });
 }

@@ -9,5 +9,8 @@ mod conformance;
 mod faults;
 mod flow;
 mod isolation;
+mod kill;
 mod project;
 mod stop;
+mod storage;
+mod together;

@@ -80,7 +80,12 @@ impl Project {
     pub fn strict() -> Self {
         let project = Self::new();
         fs::write(project.path("stagewright.toml"), "").unwrap();
-        Self { _folder: project._folder, ..Self::at(&project.root) }
+        project.reopened()
+    }
+
+    /// The same project after its settings were changed.
+    pub fn reopened(self) -> Self {
+        Self { _folder: self._folder, ..Self::at(&self.root) }
     }
 
     fn within(place: &Path) -> Self {

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write},
-    os::unix::process::CommandExt,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio, exit},
     thread::sleep,
@@ -163,6 +163,23 @@ impl Run {
                     fs::read_to_string(&path).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
                 say(&json!({"kind": "event", "event": "metric", "name": "resumed-at", "value": before}))?;
                 fs::write(path, (before + 1).to_string())?;
+            }
+            "write-many" => {
+                let bytes = vec![b'x'; usize::try_from(number("bytes"))?];
+                fs::write(self.folder("output-dir").join(text("path")), bytes)?;
+                self.outputs.insert(text("port"), text("path").into());
+            }
+            "write-tree" | "write-named" | "write-latin1" => {
+                let folder = self.folder("output-dir").join(text("path"));
+                fs::create_dir(&folder)?;
+                match text("step").as_str() {
+                    "write-tree" => {
+                        ["a", "b"].iter().try_for_each(|name| fs::write(folder.join(name), name))?
+                    }
+                    "write-named" => fs::write(folder.join(text("name")), "x")?,
+                    _ => fs::write(folder.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "x")?,
+                }
+                self.outputs.insert(text("port"), text("path").into());
             }
             "take" => {
                 // Held, and touched, so that it is memory and not only room for it.
