@@ -10,6 +10,7 @@ pub mod author;
 pub mod catalog;
 pub mod config;
 pub mod digest;
+pub mod lineage;
 pub mod plan;
 pub mod plugin;
 pub mod project;

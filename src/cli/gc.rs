@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use stagewright::{
+    lineage::Ledger,
     record::History,
     store::{LocalStore, StoreLock},
 };
@@ -15,7 +16,7 @@ use super::{CliError, Exit, Scene, screen};
 
 /// Remove results that were not used for long, and bytes that nothing leads to
 ///
-/// The last result of every stage stays, whatever its age, and so does all that is younger than an hour.
+/// The last result of every stage stays, whatever its age, and so do lineage statements and all that is younger than an hour.
 #[derive(Args)]
 pub struct GcArgs {
     /// Say what would be removed, remove nothing
@@ -33,7 +34,9 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
     let days = args.older_than.unwrap_or(config.keep_days);
     let age = Duration::from_secs(u64::from(days) * 86_400);
     let roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
-    let plan = store.plan_gc(&roots, &BTreeSet::new(), age, SystemTime::now())?;
+    // Evidence outlives what it is about.
+    let statements = Ledger::load(&config.state_dir)?.entries().iter().map(|entry| entry.statement).collect();
+    let plan = store.plan_gc(&roots, &statements, age, SystemTime::now())?;
     let removed = format!(
         "{}, {} and {}: {}",
         screen::count(plan.entries.len() as u64, "result"),

@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use clap::Args;
 use stagewright::config::{FILE_NAME, STATE_FOLDER};
 
-use super::{CliError, Exit, Scene};
+use super::{CliError, Exit, Scene, key};
 
-/// Make a project in this folder: settings, an example pipeline, ignore rules
+/// Make a project in this folder: settings, an example pipeline, ignore rules, a key that signs
 ///
 /// Nothing that exists is overwritten.
 #[derive(Args)]
@@ -26,6 +26,9 @@ Every key of stagewright.toml, with its default:
   [cache]
   salt = \"\"                     # another value makes every stage run again
   keep-days = 30                # `stagewright gc` keeps results used within this many days
+
+  [lineage]
+  host-facts = [\"os\", \"arch\", \"cpus\", \"memory\", \"gpus\"]   # what statements tell of the machine
 ";
 
 const SETTINGS: &str = "\
@@ -65,6 +68,12 @@ pub fn run(scene: &Scene, _: &InitArgs) -> Result<Exit, CliError> {
         lines.push(format!("{state} {name}"));
     }
     lines.push(format!("{} .gitignore", ignore(&folder.join(".gitignore"))?));
+    match key::first(scene, &scene.config()?) {
+        Ok(Some(made)) => lines.push(made),
+        Ok(None) => lines.push("kept trust/policy.toml".to_owned()),
+        // A project works without signatures; `key new` says more when somebody wants them.
+        Err(error) => lines.push(format!("made no key, so statements will not be signed: {error}")),
+    }
     println!("{}", lines.join("\n"));
     println!("\nput images into data/<class>/, then: stagewright check pipelines/first.yaml");
     Ok(Exit::Success)

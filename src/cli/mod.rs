@@ -8,12 +8,14 @@ mod gc;
 mod graph;
 mod init;
 mod isolation;
+mod key;
 mod pipeline;
 mod plan;
 mod run;
 mod schema;
 mod screen;
 mod show;
+mod signing;
 mod stage;
 mod status;
 mod verify;
@@ -50,6 +52,7 @@ enum Command {
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
+    Key(key::KeyArgs),
     Doctor(doctor::DoctorArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),
+        Command::Key(args) => key::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),

@@ -11,7 +11,7 @@ use stagewright::{
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, display::Display, pipeline};
+use super::{CliError, Exit, Scene, display::Display, pipeline, signing};
 
 /// Run a pipeline: stages whose result is stored are reused, the others run
 ///
@@ -82,6 +82,7 @@ pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
         silence: args.silence,
         sandbox: !args.no_sandbox,
         cancel,
+        signing: signing::open(scene, &config)?,
         ..args.select.options()
     };
     let mut display = Display::new();
@@ -131,6 +132,7 @@ impl From<RunError> for CliError {
         match error {
             RunError::Store(error) => error.into(),
             RunError::Record(error) => error.into(),
+            RunError::Lineage(error) => error.into(),
             RunError::NoStage { ref known, .. } => {
                 let known = known.join(", ");
                 Self::user(&error).hint(format!("it has {known}"))

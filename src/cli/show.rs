@@ -8,7 +8,7 @@ use stagewright::{
     store::ArtifactKind,
 };
 
-use super::{CliError, Exit, Scene, display, isolation, screen};
+use super::{CliError, Exit, Scene, display, isolation, screen, signing};
 
 /// Show a run: its stages, metrics, gates and artifacts
 ///
@@ -34,7 +34,7 @@ pub fn run(scene: &Scene, args: &ShowArgs) -> Result<Exit, CliError> {
     let record = read_run(&config.state_dir, id)?;
     match &args.stage {
         None if args.json => print_json(&record)?,
-        None => print!("{}", whole(&record)),
+        None => print!("{}{}", whole(&record), signatures(&config, &record)?),
         Some(name) => {
             let stage = record.stages.iter().find(|stage| stage.stage.0 == *name).ok_or_else(|| {
                 let known: Vec<&str> = record.stages.iter().map(|stage| stage.stage.0.as_str()).collect();
@@ -125,6 +125,20 @@ fn whole(record: &RunRecord) -> String {
     text
 }
 
+/// Whether the run's statements are signed, and by whom.
+fn signatures(config: &Config, record: &RunRecord) -> Result<String, CliError> {
+    let Some(statement) = &record.statement else { return Ok(String::new()) };
+    let policy = signing::policy(config)?;
+    let name = |id: &String| {
+        let known = policy.as_ref().and_then(|policy| policy.name_of(id));
+        known.map_or_else(|| id.get(..12).unwrap_or(id).to_owned(), str::to_owned)
+    };
+    let names: Vec<String> = record.signed_by.iter().map(name).collect();
+    let who =
+        if names.is_empty() { "unsigned".to_owned() } else { format!("signed by {}", names.join(", ")) };
+    Ok(format!("\nstatement {statement}, {who}\n"))
+}
+
 fn row(stage: &StageRecord) -> Vec<String> {
     let outcome = match stage.outcome {
         Some(outcome) => display::coloured(outcome, outcome.to_string()).to_string(),
@@ -151,6 +165,9 @@ fn one(stage: &StageRecord) -> String {
     }
     if let Some(run) = &stage.made_in {
         add("made in run", run.to_string());
+    }
+    for statement in &stage.statements {
+        add("statement", statement.to_string());
     }
     let mut text = screen::table(&rows[..1]) + &screen::table(&rows[1..]);
     let section = |text: &mut String, title: &str, rows: Vec<Vec<String>>| {

@@ -1,6 +1,6 @@
 //! The one place that reads environment variables.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// A variable that Stagewright itself reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +23,23 @@ pub const VARIABLES: &[Variable] = &[
         name: "STAGEWRIGHT_LOG",
         meaning: "diagnostic log on stderr, for example `debug` or `stagewright::run=trace`",
     },
+    Variable {
+        name: "STAGEWRIGHT_KEYS",
+        meaning: "folder of private signing keys, instead of `stagewright/keys` in the user's configuration",
+    },
+    Variable {
+        name: "STAGEWRIGHT_KEY_PASSPHRASE",
+        meaning: "passphrase of the signing keys that are locked",
+    },
+    Variable { name: "XDG_CONFIG_HOME", meaning: "the user's configuration, where `stagewright/keys` is" },
+    Variable {
+        name: "HOME",
+        meaning: "where `.config` is without XDG_CONFIG_HOME; never written into a statement",
+    },
 ];
 
 /// The variables' values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `STAGEWRIGHT_STORE`.
     pub store: Option<PathBuf>,
@@ -34,6 +47,81 @@ pub struct Environment {
     pub stage_path: Vec<PathBuf>,
     /// `STAGEWRIGHT_LOG`.
     pub log: Option<String>,
+    /// Folder of private keys: `STAGEWRIGHT_KEYS`, else in the user's configuration.
+    pub keys: Option<PathBuf>,
+    /// `STAGEWRIGHT_KEY_PASSPHRASE`.
+    pub key_passphrase: Option<String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, stage_path, log, keys, key_passphrase: _ } = self;
+        let mut shown = formatter.debug_struct("Environment");
+        shown.field("store", store).field("stage_path", stage_path).field("log", log).field("keys", keys);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// What must not leave this machine in a statement: values of variables whose names promise a secret, and the home folder.
+#[derive(Clone, Default)]
+pub struct Sensitive {
+    /// The user's home folder.
+    pub home: Option<PathBuf>,
+    /// Values of variables that [`is_secretive`] by name.
+    pub secrets: Vec<String>,
+}
+
+/// Shorter values are words such as `true`, which would be found everywhere.
+const SHORTEST_SECRET: usize = 6;
+
+impl Sensitive {
+    /// Reads the variables of this process.
+    pub fn read() -> Self {
+        let secrets = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, value)| value.len() >= SHORTEST_SECRET && is_secretive(name))
+            .map(|(_, value)| value)
+            .collect();
+        let home = std::env::var_os("HOME").filter(|home| home.len() > 1).map(PathBuf::from);
+        Self { home, secrets }
+    }
+}
+
+/// True when the words of a name, such as `HF_TOKEN`, `api-key` or `dbPassword`, say that its value is secret.
+pub fn is_secretive(name: &str) -> bool {
+    let mut words = vec![String::new()];
+    let mut lower = false;
+    for c in name.chars() {
+        if !c.is_ascii_alphanumeric() || (lower && c.is_ascii_uppercase()) {
+            words.push(String::new());
+        }
+        lower = c.is_ascii_lowercase();
+        if c.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    let single = [
+        "token",
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "secrets",
+        "passphrase",
+        "credential",
+        "credentials",
+        "apikey",
+        "pat",
+        "auth",
+    ];
+    let pairs =
+        [["api", "key"], ["access", "key"], ["private", "key"], ["account", "key"], ["secret", "key"]];
+    // `PWD` alone is the shell's folder.
+    words.iter().any(|word| single.contains(&word.as_str()) && !(word == "pwd" && words.len() == 1))
+        || words.windows(2).any(|pair| pairs.iter().any(|[a, b]| pair[0] == *a && pair[1] == *b))
 }
 
 impl Environment {
@@ -45,6 +133,29 @@ impl Environment {
             stage_path: path("STAGEWRIGHT_STAGE_PATH")
                 .map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
             log: std::env::var("STAGEWRIGHT_LOG").ok(),
+            keys: path("STAGEWRIGHT_KEYS").map(PathBuf::from).or_else(|| {
+                let home = path("HOME").map(|home| PathBuf::from(home).join(".config"));
+                let user = path("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+                user.map(|user| user.join("stagewright/keys"))
+            }),
+            key_passphrase: std::env::var("STAGEWRIGHT_KEY_PASSPHRASE").ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_told_from_names_like_them() {
+        for name in
+            ["HF_TOKEN", "token", "api-key", "API_KEY", "AWS_SECRET_ACCESS_KEY", "dbPassword", "GITHUB_PAT"]
+        {
+            assert!(is_secretive(name), "{name}");
+        }
+        for name in ["max-tokens", "tokenizer", "key", "keyboard", "PATH", "pattern", "PWD", "author", "lr"] {
+            assert!(!is_secretive(name), "{name}");
         }
     }
 }

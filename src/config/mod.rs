@@ -15,13 +15,16 @@
 //!
 //! [sandbox]
 //! writable = ["/var/cache/x"]     # what stages may write beside their own folders; relative to this file
+//!
+//! [lineage]
+//! host-facts = ["os", "arch", "cpus", "memory", "gpus"]   # what statements tell of the machine
 //! ```
 
 mod environment;
 
 use std::path::{Path, PathBuf};
 
-pub use environment::{Environment, VARIABLES, Variable};
+pub use environment::{Environment, Sensitive, VARIABLES, Variable, is_secretive};
 use serde::Deserialize;
 
 /// Name of the file that marks a project's root.
@@ -47,6 +50,26 @@ pub struct Config {
     pub keep_days: u32,
     /// Files and folders that stages may write beside their own folders.
     pub writable: Vec<PathBuf>,
+    /// Folder of the user's private keys; none where the user has no configuration.
+    pub keys_dir: Option<PathBuf>,
+    /// Facts of the machine that lineage statements tell.
+    pub host_facts: Vec<HostFact>,
+}
+
+/// A fact of the machine that a lineage statement may tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostFact {
+    /// Operating system.
+    Os,
+    /// Processor architecture.
+    Arch,
+    /// Cores the process may use.
+    Cpus,
+    /// Bytes of main memory.
+    Memory,
+    /// Number of GPUs.
+    Gpus,
 }
 
 /// Why there are no settings.
@@ -83,6 +106,7 @@ struct ConfigFile {
     stages: StagesSection,
     cache: CacheSection,
     sandbox: SandboxSection,
+    lineage: LineageSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,6 +137,19 @@ struct CacheSection {
 impl Default for CacheSection {
     fn default() -> Self {
         Self { salt: String::new(), keep_days: 30 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct LineageSection {
+    host_facts: Vec<HostFact>,
+}
+
+impl Default for LineageSection {
+    fn default() -> Self {
+        use HostFact::{Arch, Cpus, Gpus, Memory, Os};
+        Self { host_facts: vec![Os, Arch, Cpus, Memory, Gpus] }
     }
 }
 
@@ -148,6 +185,8 @@ impl Config {
             salt: file.cache.salt,
             keep_days: file.cache.keep_days,
             writable: file.sandbox.writable.iter().map(|path| root.join(path)).collect(),
+            keys_dir: environment.keys.clone(),
+            host_facts: file.lineage.host_facts,
         })
     }
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use stagewright_protocol::{Fault, GateStatus, Level};
 
 use super::{Measured, Reason, RunId, StoredOutput};
-use crate::plan::{ActionKey, FailureClass, StageId};
+use crate::{
+    digest::Digest,
+    plan::{ActionKey, FailureClass, StageId},
+};
 
 /// One event. Displays, records and reports see a run through these and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,6 +158,17 @@ pub enum RunEvent {
         at: Timestamp,
         /// The verdict.
         verdict: TargetVerdict,
+    },
+    /// Statements on a stage's result or on the run were stored, or a reused result has some.
+    Attested {
+        /// When.
+        at: Timestamp,
+        /// The stage; none for the run.
+        stage: Option<StageId>,
+        /// Blobs of the statements.
+        statements: Vec<Digest>,
+        /// Ids of the keys that signed in this run; empty where nothing is signed.
+        keys: Vec<String>,
     },
     /// Last event of a run that was not killed.
     RunEnded {

@@ -14,7 +14,10 @@ use super::{
     Reason, RecordError, RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
-use crate::plan::{ActionKey, StageId};
+use crate::{
+    digest::Digest,
+    plan::{ActionKey, StageId},
+};
 
 /// A run as its events tell it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +49,10 @@ pub struct RunRecord {
     pub stages: Vec<StageRecord>,
     /// Verdicts on the pipeline's targets.
     pub targets: Vec<TargetVerdict>,
+    /// Blob of the statement on the whole run.
+    pub statement: Option<Digest>,
+    /// Ids of the keys that signed this run's statements; empty where nothing is signed.
+    pub signed_by: Vec<String>,
     /// The log ends in a torn line, which was dropped.
     pub torn: bool,
 }
@@ -98,6 +105,8 @@ pub struct StageRecord {
     pub made_in_ms: Option<u64>,
     /// Its log file, relative to the run's folder.
     pub log: Option<PathBuf>,
+    /// Blobs of the statements on its result, the provenance first.
+    pub statements: Vec<Digest>,
 }
 
 impl StageRecord {
@@ -119,6 +128,7 @@ impl StageRecord {
             duration_ms: None,
             made_in_ms: None,
             log: None,
+            statements: Vec::new(),
         }
     }
 }
@@ -140,6 +150,8 @@ impl RunRecord {
             warnings: Vec::new(),
             stages: Vec::new(),
             targets: Vec::new(),
+            statement: None,
+            signed_by: Vec::new(),
             torn: false,
         }
     }
@@ -230,6 +242,13 @@ impl RunRecord {
                 record.made_in_ms = made_in_ms;
             }
             RunEvent::TargetChecked { verdict, .. } => self.targets.push(verdict),
+            RunEvent::Attested { stage: Some(stage), statements, .. } => {
+                self.entry(stage).statements = statements;
+            }
+            RunEvent::Attested { stage: None, statements, keys, .. } => {
+                self.statement = statements.first().copied();
+                self.signed_by = keys;
+            }
             RunEvent::RunEnded { at, outcome, .. } => {
                 self.ended = Some(at);
                 self.state = RunState::Ended(outcome);

@@ -48,6 +48,12 @@ pub struct ActionResult {
     pub threads: u32,
     /// Where it ran.
     pub host: super::HostState,
+    /// Blobs of the statements on it, the provenance first; none in results of releases that made none.
+    #[serde(default)]
+    pub attestations: Vec<Digest>,
+    /// Listings of the folders of the work tree that it was made from, as blobs.
+    #[serde(default)]
+    pub sources: Vec<Digest>,
 }
 
 /// One output in the store.
@@ -94,7 +100,8 @@ impl ActionResult {
     /// The entry to store.
     pub fn to_entry(&self) -> Result<Entry, RecordError> {
         let mut artifacts: Vec<Artifact> = self.outputs.values().map(|output| output.artifact).collect();
-        artifacts.extend(self.log.map(|digest| Artifact {
+        let blobs = self.log.iter().chain(&self.attestations).chain(&self.sources);
+        artifacts.extend(blobs.map(|&digest| Artifact {
             kind: ArtifactKind::File,
             digest,
             files: 1,

@@ -11,10 +11,11 @@ use super::{
     shares::Shares,
 };
 use crate::{
+    lineage::{Attestor, StageInput},
     plan::Action,
     plugin::Finished,
     record::{ActionResult, Failure, HostState, Measured, ProgramStamp, RESULT_VERSION, RunId, StoredOutput},
-    store::LocalStore,
+    store::{LocalStore, Tree},
 };
 
 /// All that a result is made of, beside the outputs.
@@ -28,6 +29,7 @@ pub(super) struct Made<'a> {
     pub(super) threads: u32,
     pub(super) host: &'a HostState,
     pub(super) log: &'a Path,
+    pub(super) attestor: &'a Attestor,
 }
 
 /// Stores what a program gave. Takes the outputs out of their folder.
@@ -36,8 +38,8 @@ pub(super) fn commit(
     store: &LocalStore,
     prints: &Fingerprints,
 ) -> Result<ActionResult, Failure> {
-    let Made { action, miss, finished, mut measured, started, run, threads, host, log } = made;
-    check_sources(action, &miss.inputs, prints)?;
+    let Made { action, miss, finished, mut measured, started, run, threads, host, log, attestor } = made;
+    let listings = check_sources(action, &miss.inputs, prints)?;
     let stored = |error| failure::from_store(&error);
     let ports = &action.program.manifest.outputs;
     let mut outputs = BTreeMap::new();
@@ -55,7 +57,11 @@ pub(super) fn commit(
     };
     let program = store.fingerprint(&action.program.path).map_err(stored)?;
     measured.gates = finished.result.gates;
-    let result = ActionResult {
+    let mut sources = Vec::new();
+    for listing in listings {
+        sources.push(store.put(&listing.encode()).map_err(stored)?);
+    }
+    let mut result = ActionResult {
         format: RESULT_VERSION,
         key: miss.key,
         material: miss.material.clone(),
@@ -73,17 +79,34 @@ pub(super) fn commit(
         log,
         threads,
         host: host.clone(),
+        attestations: Vec::new(),
+        sources,
     };
+    let read: Vec<StageInput> = miss.inputs.iter().map(stage_input).collect();
+    result.attestations = attestor.stage(&result, &read).map_err(|error| failure::from_lineage(&error))?;
     let entry = result.to_entry().map_err(|error| failure::from_record(&error))?;
     store.put_entry(&miss.key.0, &entry).map_err(stored)?;
     Ok(result)
 }
 
-/// A work-tree input that changed while the stage read it has no digest that the result could be filed under.
-fn check_sources(action: &Action, inputs: &[Input], prints: &Fingerprints) -> Result<(), Failure> {
+fn stage_input(input: &Input) -> StageInput {
+    StageInput {
+        port: input.port.clone(),
+        name: input.binding.name.clone(),
+        artifact_type: input.binding.artifact_type.clone(),
+        role: input.binding.role.clone(),
+        artifact: input.artifact,
+        source: input.binding.source.clone(),
+    }
+}
+
+/// A work-tree input that changed while the stage read it has no digest that the result could be filed under. Gives the
+/// listings of those that are folders: they say which files a result was made from.
+fn check_sources(action: &Action, inputs: &[Input], prints: &Fingerprints) -> Result<Vec<Tree>, Failure> {
+    let mut listings = Vec::new();
     for Input { port, artifact, place, .. } in inputs {
         let Place::Tree(path) = place else { continue };
-        let now = prints.again(path).map_err(|error| failure::from_store(&error))?;
+        let (now, listing) = prints.again(path).map_err(|error| failure::from_store(&error))?;
         if now != *artifact {
             prints.forget();
             return Err(failure::user(
@@ -95,8 +118,9 @@ fn check_sources(action: &Action, inputs: &[Input], prints: &Fingerprints) -> Re
                 Some("run again once the data is at rest"),
             ));
         }
+        listings.extend(listing);
     }
-    Ok(())
+    Ok(listings)
 }
 
 /// Places the outputs of a result where the pipeline wants them in the work tree. Gives notes on those that are not there.

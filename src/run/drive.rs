@@ -32,6 +32,7 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
+    lineage::{Attestor, RunFacts},
     plan::{Action, ActionKey, Plan, Source, StageId},
     record::{
         Failure, History, HostState, Outcome, Reason, RunEvent, RunId, RunWriter, TargetVerdict, git_state,
@@ -110,14 +111,24 @@ pub(super) async fn drive(
         memory: detected.memory,
         gpus: u32::try_from(detected.gpus.len()).unwrap_or(u32::MAX),
     };
+    let (git, started) = (git_state(&config.root), Timestamp::now());
+    let facts = RunFacts {
+        run,
+        pipeline: plan.name.clone(),
+        file: plan.file.clone(),
+        git: git.clone(),
+        host: host.clone(),
+        started,
+    };
+    let attestor = Attestor::new(config, store, options.signing.clone(), facts)?;
     recorder.note(&RunEvent::RunStarted {
-        at: Timestamp::now(),
+        at: started,
         run,
         pipeline: plan.name.clone(),
         file: plan.file.clone(),
         stages: plan.actions.iter().map(|action| action.id.clone()).collect(),
         stagewright: env!("CARGO_PKG_VERSION").to_owned(),
-        git: git_state(&config.root),
+        git,
         host: host.clone(),
         isolation: Some(isolation(options.sandbox, Some(plan))),
         warnings: plan.warnings.clone(),
@@ -144,6 +155,7 @@ pub(super) async fn drive(
             run,
             record_folder,
             host,
+            attestor,
             silence: options.silence,
             writable: options.sandbox.then(|| config.writable.clone()),
             grace: options.grace,

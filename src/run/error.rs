@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{digest::CanonicalError, record::RecordError, store::StoreError};
+use crate::{digest::CanonicalError, lineage::LineageError, record::RecordError, store::StoreError};
 
 /// Why a run could not be held or recorded. A stage that fails is no such error.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum RunError {
     /// The record can't be written or read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The statement on the run can't be made.
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),

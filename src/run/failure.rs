@@ -5,6 +5,7 @@ use std::{io, path::Path};
 use stagewright_protocol::{ErrorClass, Fault};
 
 use crate::{
+    lineage::LineageError,
     plan::{Action, FailureClass},
     plugin::PluginError,
     record::{Failure, RecordError},
@@ -42,6 +43,17 @@ pub(super) fn from_store(error: &StoreError) -> Failure {
         StoreError::Format { .. } => {
             environment(error.to_string(), Some("`stagewright verify` finds all that is damaged"))
         }
+    }
+}
+
+pub(super) fn from_lineage(error: &LineageError) -> Failure {
+    match error {
+        LineageError::Store(error) => from_store(error),
+        LineageError::Io { source, .. } => environment(error.to_string(), io_hint(source)),
+        _ => environment(
+            format!("its statement could not be made: {error}"),
+            Some("a result without its statement is not kept; `stagewright key list` shows what signs here"),
+        ),
     }
 }
 

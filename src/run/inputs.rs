@@ -9,7 +9,7 @@ use std::{
 use crate::{
     plan::{Action, Binding, KeyInput, Source, StageId},
     record::{ActionResult, Outcome},
-    store::{Artifact, LocalStore, StoreError},
+    store::{Artifact, LocalStore, StoreError, Tree},
 };
 
 /// What is known of a stage that has ended.
@@ -144,8 +144,8 @@ impl Fingerprints {
     }
 
     /// The content of a path now.
-    pub(super) fn again(&self, path: &Path) -> Result<Artifact, StoreError> {
-        self.store.fingerprint(path)
+    pub(super) fn again(&self, path: &Path) -> Result<(Artifact, Option<Tree>), StoreError> {
+        self.store.survey(path)
     }
 
     /// Forgets all, after something was written to the work tree.

@@ -22,6 +22,7 @@ use super::{
     shares::Shares,
 };
 use crate::{
+    lineage::Attestor,
     plan::{Action, StageId},
     plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, SessionLimits},
     record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) run: RunId,
     pub(super) record_folder: PathBuf,
     pub(super) host: HostState,
+    pub(super) attestor: Attestor,
     pub(super) silence: Option<Duration>,
     /// What stages may write beside their own folders; none for stages that are not held to it.
     pub(super) writable: Option<Vec<PathBuf>>,
@@ -317,6 +319,7 @@ fn conclude(
         threads: job.grant.cpus,
         host: &shared.host,
         log: &shared.record_folder.join(log_path(&job.action.id)),
+        attestor: &shared.attestor,
     };
     let result = commit(made, &shared.store, &shared.prints)?;
     let checkpoint = shared.folders.checkpoint(&job.miss.key);

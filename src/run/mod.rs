@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One task owns the state of the run (`drive`); what happens is seen through [`RunEvent`]s and nothing else. A result is
-//! committed in the order blobs, entry, event, so an event never names what is not stored. Equal outputs give equal keys
+//! committed in the order blobs, statement, entry, event, so an event never names what is not stored. Equal outputs give equal keys
 //! behind them, so consumers of a stage whose output did not change are hits.
 
 mod commit;
@@ -35,6 +35,7 @@ pub use preview::{Preview, StagePreview, preview};
 
 use crate::{
     config::Config,
+    lineage::Signing,
     plan::{ActionKey, Plan, StageId},
     plugin::Cancel,
     record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, TargetVerdict},
@@ -64,6 +65,8 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Stops the run.
     pub cancel: Cancel,
+    /// The keys that sign the statements.
+    pub signing: Signing,
 }
 
 impl Default for RunOptions {
@@ -79,6 +82,7 @@ impl Default for RunOptions {
             sandbox: true,
             grace: Duration::from_secs(10),
             cancel: Cancel::never(),
+            signing: Signing::default(),
         }
     }
 }

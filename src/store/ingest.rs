@@ -69,12 +69,17 @@ impl LocalStore {
     /// Digest of a file or folder of the work tree, by the same rules as [`LocalStore::ingest`], without storing it.
     /// Links to files are followed. A file is read again only if its size, times or inode changed since it was last read.
     pub fn fingerprint(&self, path: &Path) -> Result<Artifact, StoreError> {
+        Ok(self.survey(path)?.0)
+    }
+
+    /// As [`LocalStore::fingerprint`], with the listing of a folder.
+    pub fn survey(&self, path: &Path) -> Result<(Artifact, Option<Tree>), StoreError> {
         let absolute = fs::canonicalize(path).map_err(StoreError::io("read", path))?;
         let mut index = StatIndex::load(self.folder(), &absolute);
         if absolute.is_file() {
             let digest = index.digests(&[(String::new(), absolute.clone())])?.remove(0);
             index.save()?;
-            return Ok(file_artifact(digest));
+            return Ok((file_artifact(digest), None));
         }
         let files = list_files(&absolute, Links::Follow)?;
         let paths: Vec<(String, PathBuf)> =
@@ -86,7 +91,8 @@ impl LocalStore {
             digest,
             executable: file.executable,
         };
-        Ok(Tree::new(files.into_iter().zip(digests).map(entry).collect()).artifact())
+        let tree = Tree::new(files.into_iter().zip(digests).map(entry).collect());
+        Ok((tree.artifact(), Some(tree)))
     }
 }
 

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 pub struct Project {
     folder: TempDir,
+    /// Folder of private keys; without one the program finds none.
+    keys: Option<TempDir>,
 }
 
 /// A folder with the program and the tests' stage program under the name that the catalog looks for, and no other: beside the
@@ -33,7 +35,16 @@ fn programs() -> &'static Path {
 impl Project {
     /// A project with this pipeline.
     pub fn new(pipeline: &str) -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        Self::with(pipeline, None)
+    }
+
+    /// A project whose user has a folder for private keys, still empty.
+    pub fn with_keys(pipeline: &str) -> Self {
+        Self::with(pipeline, Some(tempfile::tempdir().unwrap()))
+    }
+
+    fn with(pipeline: &str, keys: Option<TempDir>) -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap(), keys };
         project.write("stagewright.toml", "");
         project.write("pipeline.yaml", pipeline);
         project
@@ -65,6 +76,13 @@ impl Project {
         String::from_utf8(done.stdout).unwrap()
     }
 
+    /// As [`Project::run`], with variables.
+    pub fn run_env(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let mut command = self.command(programs(), arguments);
+        command.envs(variables.iter().copied());
+        self.show(command)
+    }
+
     /// As [`Project::run`], with the program alone and stage programs from another folder.
     pub fn run_with(&self, arguments: &[&str], stages: &Path) -> String {
         let alone = tempfile::tempdir().unwrap();
@@ -82,6 +100,9 @@ impl Project {
     fn command(&self, programs: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs.join("stagewright"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        if let Some(keys) = &self.keys {
+            command.env("STAGEWRIGHT_KEYS", keys.path());
+        }
         command
     }
 
@@ -100,6 +121,10 @@ impl Project {
         let folder = fs::canonicalize(self.folder.path()).unwrap();
         let text = text.replace(&*folder.to_string_lossy(), "<project>");
         let text = text.replace(&*self.folder.path().to_string_lossy(), "<project>");
+        let text = match &self.keys {
+            Some(keys) => text.replace(&*keys.path().to_string_lossy(), "<keys>"),
+            None => text,
+        };
         redact(&text.replace(&*programs().to_string_lossy(), "<programs>"))
     }
 }
@@ -135,6 +160,8 @@ fn redact_word(word: &str) -> String {
     let with = |name: &str| word.replace(bare, name);
     if bare.len() == 36 && bare.matches('-').count() == 4 {
         with("<run>")
+    } else if bare.len() == 12 && is_hex(bare) {
+        with("<id>")
     } else if bare.starts_with("sha256:") {
         with("<digest>")
     } else if bare.len() == 64 && is_hex(bare) {

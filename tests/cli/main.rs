@@ -4,5 +4,6 @@
 mod authors;
 mod bench;
 mod commands;
+mod keys;
 mod pipeline;
 mod tools;

@@ -7,6 +7,8 @@ use stagewright_protocol::GateStatus;
 
 use super::{Driver, NOT_SELECTED, millis};
 use crate::{
+    digest::Digest,
+    lineage::RunEnd,
     plan::ActionKey,
     record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome},
     run::{
@@ -44,11 +46,28 @@ impl Driver<'_> {
         result: Arc<ActionResult>,
     ) -> Result<(), RunError> {
         self.remember(node, &result)?;
+        self.attested(node, outcome, &result)?;
         let settled = Settled::Result(Arc::clone(&result));
         self.end(
             node,
             Ending { outcome, reason, key: Some(key), result: Some(result), failure: None, settled },
         )
+    }
+
+    /// Tells of the statements on a result; those of a reused one may have been made elsewhere.
+    fn attested(&mut self, node: Node, outcome: Outcome, result: &ActionResult) -> Result<(), RunError> {
+        if result.attestations.is_empty() {
+            return Ok(());
+        }
+        if outcome == Outcome::Cached {
+            self.shared.attestor.adopt(result)?;
+        }
+        Ok(self.recorder.note(&RunEvent::Attested {
+            at: Timestamp::now(),
+            stage: Some(self.actions[node].id.clone()),
+            statements: result.attestations.clone(),
+            keys: self.shared.attestor.key_ids(),
+        })?)
     }
 
     pub(super) fn fail(
@@ -188,6 +207,20 @@ impl Driver<'_> {
             tracing::warn!(%error, "the run's private folder could not be removed");
         }
         let outcome = self.outcome();
+        let at = Timestamp::now();
+        match self.attest(outcome, at) {
+            Ok(statement) => self.recorder.note(&RunEvent::Attested {
+                at,
+                stage: None,
+                statements: vec![statement],
+                keys: self.shared.attestor.key_ids(),
+            })?,
+            // What kept the stage's result from the store keeps this from it as well; the failure has been told.
+            Err(error) if outcome == RunOutcome::Failed => {
+                tracing::warn!(%error, "the failed run has no statement");
+            }
+            Err(error) => return Err(error),
+        }
         let duration = began.elapsed();
         self.recorder.note(&RunEvent::RunEnded {
             at: Timestamp::now(),
@@ -196,6 +229,20 @@ impl Driver<'_> {
         })?;
         let stages = self.summaries.into_iter().flatten().collect();
         Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, duration })
+    }
+
+    /// Makes the statement that names every stage.
+    fn attest(&self, outcome: RunOutcome, at: Timestamp) -> Result<Digest, RunError> {
+        let end = |summary: &'_ StageSummary| RunEnd {
+            stage: summary.stage.clone(),
+            outcome: summary.outcome,
+            reason: summary.reason.clone(),
+            key: summary.key,
+            result: summary.result.clone(),
+            failure: summary.failure.clone(),
+        };
+        let ends: Vec<RunEnd> = self.summaries.iter().flatten().map(end).collect();
+        Ok(self.shared.attestor.run(outcome, &ends, &self.verdicts, at)?)
     }
 
     fn outcome(&self) -> RunOutcome {

@@ -1,0 +1,186 @@
+//! A whole run → one statement that names every stage.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Attestor, test::Verdict};
+use crate::{
+    digest::Digest,
+    lineage::{Checkpoint, Kind, LineageError, RUN, Resource, Statement},
+    plan::{ActionKey, StageId},
+    record::{ActionResult, Failure, Outcome, RunId, RunOutcome, TargetVerdict},
+};
+
+/// How one stage of a run ended.
+pub struct RunEnd {
+    /// The stage.
+    pub stage: StageId,
+    /// How.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+    /// Its action key.
+    pub key: Option<ActionKey>,
+    /// Its result.
+    pub result: Option<Arc<ActionResult>>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// Predicate of a run statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPredicate {
+    /// Id of the run.
+    pub run: RunId,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Pipeline file and git commit.
+    pub sources: Vec<Resource>,
+    /// The orchestrator.
+    pub builder: crate::lineage::Builder,
+    /// When it started.
+    pub started_on: Timestamp,
+    /// When it ended.
+    pub finished_on: Timestamp,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Every stage of the plan, in order.
+    pub stages: Vec<RunStage>,
+    /// Blobs of the statements on the pipeline's targets.
+    pub verdicts: Vec<Digest>,
+    /// The ledger before this statement.
+    pub ledger: TreeHead,
+}
+
+/// A stage of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStage {
+    /// The stage.
+    pub stage: StageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+    /// Its action key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_key: Option<ActionKey>,
+    /// Run in which its result was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_in: Option<RunId>,
+    /// Blobs of its statements, the provenance first. Empty for a result of a release that made none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<Digest>,
+    /// Digest of each output, by port.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Digest>,
+    /// What failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// Size and root of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TreeHead {
+    /// Number of statements.
+    pub size: u64,
+    /// Root in hex.
+    pub root: String,
+}
+
+impl Attestor {
+    /// Makes the statement of the whole run, and signs the ledger with it in it.
+    pub fn run(
+        &self,
+        outcome: RunOutcome,
+        ends: &[RunEnd],
+        targets: &[TargetVerdict],
+        finished: Timestamp,
+    ) -> Result<Digest, LineageError> {
+        let mut verdicts = Vec::new();
+        if !targets.is_empty() {
+            let all: Vec<Verdict> = targets.iter().map(Verdict::of_target).collect();
+            let measured = ends.iter().filter(|end| targets.iter().any(|target| target.stage == end.stage));
+            let mut subject = outputs(measured);
+            if subject.is_empty() {
+                subject = self.stand_in();
+            }
+            let statement = self.verdicts(subject, None, &all)?;
+            verdicts.push(self.publish(statement, Kind::Test)?);
+        }
+        let stages = ends.iter().map(|end| self.stage_of(end)).collect();
+        let ledger = {
+            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            let head = Checkpoint::of(&book.ledger.leaves()?);
+            TreeHead { size: head.size, root: hex::encode(head.root) }
+        };
+        let mut sources: Vec<Resource> = self.pipeline_resource().into_iter().collect();
+        sources.extend(self.source_resource());
+        let predicate = RunPredicate {
+            run: self.facts.run,
+            pipeline: self.facts.pipeline.clone(),
+            sources,
+            builder: self.builder(),
+            started_on: self.facts.started,
+            finished_on: finished,
+            outcome,
+            stages,
+            verdicts,
+            ledger,
+        };
+        let mut subject = outputs(ends.iter());
+        if subject.is_empty() {
+            subject = self.stand_in();
+        }
+        let digest = self.publish(Statement::new(subject, RUN, &predicate)?, Kind::Run)?;
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.ledger.checkpoint(&self.signing)?;
+        Ok(digest)
+    }
+
+    /// A statement has to be about something; a run without an output is about its pipeline, or about its own name.
+    fn stand_in(&self) -> Vec<Resource> {
+        let run = || Resource::new("run", &Digest::of(self.facts.run.to_string().as_bytes()));
+        vec![self.pipeline_resource().unwrap_or_else(run)]
+    }
+
+    fn stage_of(&self, end: &RunEnd) -> RunStage {
+        let result = end.result.as_ref();
+        RunStage {
+            stage: end.stage.clone(),
+            outcome: end.outcome,
+            reason: self.redactor.text(&end.reason),
+            action_key: end.key,
+            made_in: result.map(|result| result.run),
+            statements: result.map_or_else(Vec::new, |result| result.attestations.clone()),
+            outputs: result.map_or_else(BTreeMap::new, |result| {
+                let digest = |(port, output): (&String, &crate::record::StoredOutput)| {
+                    (port.clone(), output.artifact.digest)
+                };
+                result.outputs.iter().map(digest).collect()
+            }),
+            failure: end.failure.as_ref().map(|failure| self.redactor.text(&failure.fault.message)),
+        }
+    }
+}
+
+/// Outputs of stages, each once.
+fn outputs<'a>(ends: impl Iterator<Item = &'a RunEnd>) -> Vec<Resource> {
+    let mut subjects = Vec::new();
+    for end in ends {
+        for (port, output) in end.result.iter().flat_map(|result| &result.outputs) {
+            subjects.push(Resource::artifact(
+                format!("{}/{port}/{}", end.stage, output.file_name),
+                &output.artifact,
+            ));
+        }
+    }
+    subjects
+}
