@@ -1,25 +1,27 @@
 //! `stagewright run`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 use stagewright::{
-    plugin::Canceller,
+    config::Environment,
+    plan::Plan,
+    plugin::{Canceller, Secrets},
     record::{RecordError, RunOutcome},
-    run::{self, Force, RunError, RunOptions, Selection},
+    run::{self, Force, RunError, RunOptions, SecretFault, Selection},
     spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, display::Display, pipeline, signing};
+use super::{CliError, Exit, Scene, display::Display, pipeline, pipeline::PipelineArgs, signing};
 
 /// Run a pipeline: stages whose result is stored are reused, the others run
 ///
 /// Ctrl-C stops the stages in order (a second one kills them); what has ended is kept, and training resumes where it was.
 #[derive(Args)]
 pub struct RunArgs {
-    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
-    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     #[command(flatten)]
     select: SelectArgs,
     /// Go on with stages that do not depend on one that failed
@@ -72,10 +74,12 @@ impl SelectArgs {
 
 pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let store = LocalStore::open(&config.store_dir)?;
     let (handle, cancel) = Canceller::new();
+    let secrets = secrets(&scene.environment, &loaded.plan)?;
     let options = RunOptions {
+        secrets,
         keep_going: args.keep_going,
         keep_folders: args.keep_folders,
         cpus: args.cpus,
@@ -103,6 +107,18 @@ fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "a time above 0 with its unit is wanted, such as `90s` or `10m`".to_owned();
     let time = Quantity::parse(text).ok().filter(|time| time.dimension == Dimension::Time);
     time.and_then(|time| time.duration()).filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
+/// Values of the secrets that the pipeline names, as far as they are set.
+fn secrets(environment: &Environment, plan: &Plan) -> Result<Secrets, CliError> {
+    let names: BTreeSet<&String> = plan.actions.iter().flat_map(|action| &action.secrets).collect();
+    let mut found = Vec::new();
+    for name in names {
+        if let Some(value) = environment.secret(name).map_err(CliError::user)? {
+            found.push((name.clone(), value));
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// The first Ctrl-C or SIGTERM stops the run in order; a second one ends this process, and with it the stages' input, which
@@ -136,6 +152,10 @@ impl From<RunError> for CliError {
             RunError::NoStage { ref known, .. } => {
                 let known = known.join(", ");
                 Self::user(&error).hint(format!("it has {known}"))
+            }
+            RunError::Secrets(ref faults) => {
+                let hint = faults.first().map(SecretFault::hint);
+                Self::user(&error).hint(hint.unwrap_or_default())
             }
             RunError::NothingSelected | RunError::Key { .. } => Self::user(&error),
             RunError::Io { .. } | RunError::CancelledWaiting => Self::environment(&error),

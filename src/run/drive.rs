@@ -1,5 +1,6 @@
 //! The owner of a run's state: one loop that looks, starts, listens and settles.
 
+mod decide;
 mod settle;
 
 use std::{
@@ -18,6 +19,7 @@ use tokio::{
 use super::{
     RunError, RunOptions, RunSummary, StageSummary,
     commit::place_exports,
+    conditions::dependencies,
     failure,
     folders::Folders,
     inputs::{Fingerprints, Resolved, Settled, resolve},
@@ -33,7 +35,8 @@ use crate::{
     catalog::Host,
     config::Config,
     lineage::{Attestor, RunFacts},
-    plan::{Action, ActionKey, Plan, Source, StageId},
+    plan::{Action, ActionKey, Plan, StageId},
+    plugin::Cancel,
     record::{
         Failure, History, HostState, Outcome, Reason, RunEvent, RunId, RunWriter, TargetVerdict, git_state,
     },
@@ -78,6 +81,8 @@ struct Driver<'a> {
     /// Threads and bytes of memory that each stage that runs was granted.
     granted: HashMap<Node, (u32, u64)>,
     settled: BTreeMap<StageId, Settled>,
+    /// What the conditions of stages saw that hold.
+    saw: HashMap<Node, String>,
     began: Vec<Option<Instant>>,
     summaries: Vec<Option<StageSummary>>,
     open_targets: Vec<usize>,
@@ -159,6 +164,7 @@ pub(super) async fn drive(
             silence: options.silence,
             writable: options.sandbox.then(|| config.writable.clone()),
             grace: options.grace,
+            secrets: options.secrets.clone(),
             cancel: options.cancel.clone(),
         }),
         recorder,
@@ -173,6 +179,7 @@ pub(super) async fn drive(
         reasons: HashMap::new(),
         granted: HashMap::new(),
         settled: BTreeMap::new(),
+        saw: HashMap::new(),
         began: vec![None; count],
         summaries: vec![None; count],
         open_targets: (0..plan.targets.len()).collect(),
@@ -188,19 +195,15 @@ fn works(plan: &Plan, history: &History) -> Vec<Work> {
     let positions: BTreeMap<&StageId, Node> =
         plan.actions.iter().enumerate().map(|(node, action)| (&action.id, node)).collect();
     let work = |(node, action): (Node, &Action)| {
-        let sources = action.inputs.values().flatten().filter_map(|binding| match &binding.source {
-            Source::Output { stage, .. } => Some(stage),
-            Source::Path(_) => None,
-        });
-        let mut after: Vec<Node> = sources
-            .chain(&action.needs)
+        let mut after: Vec<Node> = dependencies(action)
             .filter_map(|stage| positions.get(stage).copied())
             .filter(|before| *before < node)
             .collect();
         after.sort_unstable();
         after.dedup();
         let expected = history.usual(&action.id).unwrap_or(UNKNOWN_DURATION);
-        Work { after, resources: action.resources.clone(), expected }
+        let outlives = action.condition.as_ref().is_some_and(|condition| condition.asks_status);
+        Work { after, resources: action.resources.clone(), expected, outlives }
     };
     plan.actions.iter().enumerate().map(work).collect()
 }
@@ -257,10 +260,17 @@ impl Driver<'_> {
                 self.skip(node, reason.clone(), Settled::Skipped)?;
                 continue;
             }
+            if !self.decide(node, &action)? {
+                continue;
+            }
             let known = match resolve(&action, |stage| self.settled.get(stage)) {
                 Resolved::Known(known, notes) => {
                     self.warn(node, notes)?;
                     known
+                }
+                Resolved::Blocked(reason) => {
+                    self.block(node, reason)?;
+                    continue;
                 }
                 Resolved::Skip(reason) => {
                     self.skip(node, reason, Settled::Skipped)?;
@@ -319,8 +329,10 @@ impl Driver<'_> {
             let (threads, memory) = (grant.cpus, grant.memory);
             tracing::debug!(stage = %action.id, threads, memory, "granted");
             self.granted.insert(node, (threads, memory));
-            self.tasks
-                .spawn(async move { Done::Acted(node, act(shared, Job { action, miss, grant }, say).await) });
+            // What outlives the stop of the run is not stopped by it.
+            let cancel = if shared.cancel.is_cancelled() { Cancel::never() } else { shared.cancel.clone() };
+            let job = Job { action, miss, grant, cancel };
+            self.tasks.spawn(async move { Done::Acted(node, act(shared, job, say).await) });
         }
         Ok(())
     }
@@ -379,7 +391,7 @@ impl Driver<'_> {
 
     fn missed(&mut self, node: Node, miss: Box<Miss>) -> Result<(), RunError> {
         let id = self.actions[node].id.clone();
-        if let Some(reason) = self.stopping.clone() {
+        if let Some(reason) = self.stopping.clone().filter(|_| !self.outlives(node)) {
             return self.cancel(node, Some(miss.key), reason);
         }
         if self.parts[node] == Part::Support {

@@ -4,6 +4,9 @@
 mod authors;
 mod bench;
 mod commands;
+mod conditions;
+mod files;
 mod keys;
 mod pipeline;
+mod secrets;
 mod tools;

@@ -98,7 +98,16 @@ impl Driver<'_> {
         self.end(node, Ending::without_result(Outcome::Cancelled, reason, key))
     }
 
-    /// Nothing new starts any more; what runs goes on to its end.
+    pub(super) fn end_without_result(
+        &mut self,
+        node: Node,
+        outcome: Outcome,
+        reason: String,
+    ) -> Result<(), RunError> {
+        self.end(node, Ending::without_result(outcome, reason, None))
+    }
+
+    /// Nothing new starts any more, but for what outlives it; what runs goes on to its end.
     pub(super) fn stop(&mut self, reason: String) -> Result<(), RunError> {
         self.stopping = Some(reason.clone());
         for node in self.scheduler.stop() {
@@ -108,7 +117,11 @@ impl Driver<'_> {
             let ending = self.not_begun(node, Outcome::Cancelled, reason.clone());
             self.end(node, Ending { key, ..ending })?;
             for node in waiting {
-                self.cancel(node, key, reason.clone())?;
+                if self.outlives(node) {
+                    self.again.push(node);
+                } else {
+                    self.cancel(node, key, reason.clone())?;
+                }
             }
         }
         Ok(())
@@ -161,6 +174,7 @@ impl Driver<'_> {
 
     fn note_end(&mut self, node: Node, ending: Ending) -> Result<(), RunError> {
         let Ending { outcome, reason, key, result, failure, settled } = ending;
+        let reason = self.with_evidence(node, reason);
         let duration = self.began[node].map(|began| began.elapsed()).unwrap_or_default();
         let id = self.actions[node].id.clone();
         self.recorder.note(&RunEvent::StageEnded {
