@@ -12,7 +12,7 @@ use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource,
 use stagewright::{
     config::Config,
     plan::{Assignment, OverrideError, Overrides},
-    project::{self, Pipeline, ProjectError},
+    project::{self, Draft, Pipeline, ProjectError},
     spec::{Diagnostic, Severity, Sources},
 };
 
@@ -54,6 +54,16 @@ pub fn load_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Pi
         eprint!("{}", render(warning, &pipeline.sources));
     }
     Ok(pipeline)
+}
+
+/// Reads a pipeline of which several plans are to be made; shows its warnings on stderr.
+pub fn open_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Draft, CliError> {
+    let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    let draft = block_on(project::open(config, &file))??;
+    for warning in &draft.spec().warnings {
+        eprint!("{}", render(warning, &draft.spec().sources));
+    }
+    Ok(draft)
 }
 
 /// Runs a future to its end on this thread, with a pool for what blocks.

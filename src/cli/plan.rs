@@ -3,11 +3,12 @@
 use clap::Args;
 use console::style;
 use stagewright::{
+    config::Config,
     run::{self, Preview, StagePreview},
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen};
+use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen, sweep};
 
 /// Say what a run would do: for each stage hit or miss, and exactly what changed
 #[derive(Args)]
@@ -19,10 +20,23 @@ pub struct PlanArgs {
 }
 
 pub fn run(scene: &Scene, args: &PlanArgs) -> Result<Exit, CliError> {
-    let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
+    show(scene, &scene.config()?, &args.pipeline, &args.select)
+}
+
+/// Shows what a run would do, or the runs of a sweep.
+pub fn show(
+    scene: &Scene,
+    config: &Config,
+    args: &PipelineArgs,
+    select: &SelectArgs,
+) -> Result<Exit, CliError> {
+    let assignments = args.assignments()?;
+    if assignments.iter().any(|assignment| assignment.values.len() > 1) {
+        return sweep::preview(scene, config, args, &select.options(), &assignments);
+    }
+    let loaded = pipeline::load_in(scene, config, args)?;
     let store = LocalStore::open(&config.store_dir)?;
-    let previews = run::preview(&loaded.plan, &args.select.options(), &store, &config)?;
+    let previews = run::preview(&loaded.plan, &select.options(), &store, config)?;
     for warning in &loaded.plan.warnings {
         println!("{} {warning}", style("warning:").yellow().bold());
     }
@@ -33,7 +47,8 @@ pub fn run(scene: &Scene, args: &PlanArgs) -> Result<Exit, CliError> {
     Ok(if fails { Exit::User } else { Exit::Success })
 }
 
-fn row(stage: &StagePreview) -> Vec<String> {
+/// One line about a stage.
+pub fn row(stage: &StagePreview) -> Vec<String> {
     let (word, why) = match &stage.preview {
         Preview::Hit { made_in } => (style("cached").cyan(), format!("made in run {made_in}")),
         Preview::Miss { reasons } => {

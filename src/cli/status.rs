@@ -2,7 +2,7 @@
 
 use clap::Args;
 use stagewright::{
-    record::{list_runs, read_run},
+    record::{brief, list_runs, read_run},
     run::{self, Preview},
     store::LocalStore,
 };
@@ -24,9 +24,8 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     let store = LocalStore::open(&config.store_dir)?;
     let mut last = None;
     for run in list_runs(&config.state_dir)?.into_iter().rev() {
-        let record = read_run(&config.state_dir, run)?;
-        if record.file == loaded.plan.file {
-            last = Some(record);
+        if brief(&config.state_dir, run)?.file == loaded.plan.file {
+            last = Some(read_run(&config.state_dir, run)?);
             break;
         }
     }

@@ -12,7 +12,7 @@ use crate::spec::{
 };
 
 use super::{
-    Action, CompileInputs, Plan, Program,
+    Action, CompileInputs, Overrides, Plan, Program,
     bind::{Binder, Bindings},
     condition::{self, Condition, Decided},
     evaluate::{FOLLOW_UP, Scope},
@@ -21,7 +21,7 @@ use super::{
     machine,
     order::Graph,
     params::{Schemas, Subject},
-    reads, secrets,
+    reads, search, secrets,
     skip::{self, Waits},
     targets,
     values::{resolve, seed},
@@ -161,6 +161,7 @@ impl<'a> Compilation<'a> {
         let line = |at| self.spec.sources.line(at);
         let targets =
             targets::resolve_all(&self.spec.targets, &instances, &scope, line, findings, &mut warnings);
+        let search = search::resolve(self.spec, &instances, &scope, findings);
 
         for (index, (instance, resolved)) in instances.all.iter().zip(&resolved).enumerate() {
             let Some(condition) = &resolved.condition else { continue };
@@ -194,7 +195,8 @@ impl<'a> Compilation<'a> {
             Some(name) => name.value.clone(),
             None => file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
         };
-        Some(Plan { name, file: file.clone(), actions, targets, warnings })
+        let overrides = Overrides::clone(overrides);
+        Some(Plan { name, file: file.clone(), actions, targets, search, overrides, warnings })
     }
 
     fn program(&self, stage: &StageSpec, findings: &mut Vec<Diagnostic>) -> Option<&'a Program> {

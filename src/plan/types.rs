@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_protocol::Resources;
 
-use super::{Condition, RunText};
+use super::{Condition, Overrides, RunText, Search};
 use crate::catalog::Program;
 
 /// Id of one stage of a plan: `train`, or `train[seed=0]` for one combination of a matrix.
@@ -31,6 +31,10 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Gates on metrics.
     pub targets: Vec<Target>,
+    /// What `stagewright search` is to try.
+    pub search: Option<Search>,
+    /// Values that stood in for those of the pipeline.
+    pub overrides: Overrides,
     /// Things worth telling that do not stop the run, besides the warnings of the spec.
     pub warnings: Vec<String>,
 }

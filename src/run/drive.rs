@@ -10,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::Value;
 use stagewright_protocol::{Event, Level};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -35,10 +36,11 @@ use crate::{
     catalog::Host,
     config::Config,
     lineage::{Attestor, RunFacts},
-    plan::{Action, ActionKey, Plan, StageId},
+    plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
-        Failure, History, HostState, Outcome, Reason, RunEvent, RunId, RunWriter, TargetVerdict, git_state,
+        Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter, Setting,
+        TargetVerdict, flatten, git_state,
     },
     store::LocalStore,
 };
@@ -78,6 +80,8 @@ struct Driver<'a> {
     in_flight: HashMap<ActionKey, Vec<Node>>,
     /// Why each stage that had to run had to.
     reasons: HashMap<Node, (ActionKey, Vec<Reason>)>,
+    /// What the keys of stages that had to run were made of, until they end.
+    materials: HashMap<Node, Material>,
     /// Threads and bytes of memory that each stage that runs was granted.
     granted: HashMap<Node, (u32, u64)>,
     settled: BTreeMap<StageId, Settled>,
@@ -137,6 +141,8 @@ pub(super) async fn drive(
         host: host.clone(),
         isolation: Some(isolation(options.sandbox, Some(plan))),
         warnings: plan.warnings.clone(),
+        set: plan.overrides.entries().iter().map(setting).collect(),
+        sweep: options.sweep.clone(),
     })?;
     let capacity = Capacity {
         cpus: options.cpus.unwrap_or(detected.cpus),
@@ -177,6 +183,7 @@ pub(super) async fn drive(
         queued: HashMap::new(),
         in_flight: HashMap::new(),
         reasons: HashMap::new(),
+        materials: HashMap::new(),
         granted: HashMap::new(),
         settled: BTreeMap::new(),
         saw: HashMap::new(),
@@ -391,6 +398,7 @@ impl Driver<'_> {
 
     fn missed(&mut self, node: Node, miss: Box<Miss>) -> Result<(), RunError> {
         let id = self.actions[node].id.clone();
+        self.materials.insert(node, flatten(&miss.material));
         if let Some(reason) = self.stopping.clone().filter(|_| !self.outlives(node)) {
             return self.cancel(node, Some(miss.key), reason);
         }
@@ -465,6 +473,10 @@ impl Driver<'_> {
             _ => "an equal action has run before".to_owned(),
         }
     }
+}
+
+fn setting((place, value): &(Place, Value)) -> Setting {
+    Setting { key: place.to_string(), value: value.clone() }
 }
 
 pub(super) fn not_stored(stage: &StageId) -> Failure {

@@ -41,7 +41,7 @@ use crate::{
     lineage::Signing,
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
-    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, TargetVerdict},
+    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict},
     store::LocalStore,
 };
 
@@ -68,6 +68,8 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Values of the secrets that stages name.
     pub secrets: Secrets,
+    /// The sweep or search that the run is a part of, for its record.
+    pub sweep: Option<SweepMember>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
@@ -87,6 +89,7 @@ impl Default for RunOptions {
             sandbox: true,
             grace: Duration::from_secs(10),
             secrets: Secrets::default(),
+            sweep: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }

@@ -12,6 +12,7 @@ mod input;
 pub mod nearest;
 mod pipeline;
 mod scalar;
+mod search;
 mod settings;
 mod sources;
 mod stage;
@@ -26,6 +27,7 @@ pub use data::value;
 pub use diagnostic::{Diagnostic, LineIndex, Severity, render_text};
 pub use include::Reader;
 pub use scalar::truth_word;
+pub use search::range_of_text;
 pub use sources::{Located, SourceFile, Sources};
 pub use types::PipelineSpec;
 

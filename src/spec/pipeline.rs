@@ -4,16 +4,16 @@ use super::{
     data,
     diagnostic::Diagnostic,
     fields::{self, Findings},
-    settings, stage, target,
+    search, settings, stage, target,
     tree::{Node, NodeData},
     types::{Data, Gaps, Name, ParamsFile, PipelineSpec, Span, Value},
 };
 
 const KEYS: &[&str] =
-    &["version", "name", "include", "params", "env", "seed", "defaults", "targets", "stages"];
+    &["version", "name", "include", "params", "env", "seed", "defaults", "targets", "search", "stages"];
 
 /// Keys that belong to the pipeline file alone.
-const OWN_KEYS: &[&str] = &["name", "seed", "defaults"];
+const OWN_KEYS: &[&str] = &["name", "seed", "defaults", "search"];
 
 /// Top-level keys of a GitHub workflow, which means something else.
 const WORKFLOW_KEYS: &[&str] = &["on", "jobs", "steps", "permissions", "concurrency", "runs-on"];
@@ -77,6 +77,7 @@ pub(super) fn read(spec: &mut PipelineSpec, root: &Node, role: Role, findings: &
                 let targets = target::read(node, findings);
                 add(&mut spec.targets, targets, "target", |target| &target.name, findings);
             }
+            "search" => spec.search = Some(search::read(key, node, findings)),
             "stages" => {
                 spec.gaps.stages |= !matches!(node.data, NodeData::Map(_));
                 let stages = stage::read_all(key, node, findings);

@@ -101,7 +101,7 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
 }
 
 /// `metric`, `stage:metric` or `stage`.
-fn metric_reference(node: &Node, findings: &mut Findings) -> Option<MetricReference> {
+pub(super) fn metric_reference(node: &Node, findings: &mut Findings) -> Option<MetricReference> {
     let written = fields::text(node, "the metric compared with", findings)?;
     let Some((stage, metric)) = written.value.split_once(':') else {
         let place = Text { text: &written.value, whole: written.span.clone(), verbatim: None };

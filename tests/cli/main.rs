@@ -8,5 +8,7 @@ mod conditions;
 mod files;
 mod keys;
 mod pipeline;
+mod records;
 mod secrets;
+mod sweeps;
 mod tools;

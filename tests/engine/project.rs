@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use stagewright::{
     config::{Config, Environment},
-    plan::{Action, Binding, Limits, Plan, Program, Retry, Source, StageId},
+    plan::{Action, Binding, Limits, Overrides, Plan, Program, Retry, Source, StageId},
     plugin::{Cancel, Launch, Secrets, SessionLimits},
     record::{Outcome, RunEvent},
     run::{RunError, RunOptions, RunSummary, execute},
@@ -184,6 +184,8 @@ pub fn plan(actions: Vec<Action>) -> Plan {
         file: "pipeline.yaml".into(),
         actions,
         targets: Vec::new(),
+        search: None,
+        overrides: Overrides::default(),
         warnings: Vec::new(),
     }
 }

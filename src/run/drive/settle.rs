@@ -10,7 +10,7 @@ use crate::{
     digest::Digest,
     lineage::RunEnd,
     plan::ActionKey,
-    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome},
+    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome, flatten},
     run::{
         RunError, RunSummary, StageSummary,
         inputs::Settled,
@@ -177,12 +177,14 @@ impl Driver<'_> {
         let reason = self.with_evidence(node, reason);
         let duration = self.began[node].map(|began| began.elapsed()).unwrap_or_default();
         let id = self.actions[node].id.clone();
+        let asked = self.materials.remove(&node).unwrap_or_default();
         self.recorder.note(&RunEvent::StageEnded {
             at: Timestamp::now(),
             stage: id.clone(),
             outcome,
             reason: reason.clone(),
             key,
+            material: result.as_ref().map_or(asked, |result| flatten(&result.material)),
             made_in: result.as_ref().map(|result| result.run),
             outputs: result.as_ref().map_or_else(BTreeMap::new, |result| result.outputs.clone()),
             measured: result.as_ref().map_or_else(Measured::default, |result| result.measured.clone()),
@@ -236,10 +238,15 @@ impl Driver<'_> {
             Err(error) => return Err(error),
         }
         let duration = began.elapsed();
+        let mut counts = BTreeMap::new();
+        for summary in self.summaries.iter().flatten() {
+            *counts.entry(summary.outcome).or_insert(0) += 1;
+        }
         self.recorder.note(&RunEvent::RunEnded {
             at: Timestamp::now(),
             outcome,
             duration_ms: millis(duration),
+            counts,
         })?;
         let stages = self.summaries.into_iter().flatten().collect();
         Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, duration })
