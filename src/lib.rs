@@ -8,6 +8,7 @@
 
 pub mod author;
 pub mod catalog;
+pub mod compare;
 pub mod config;
 pub mod digest;
 pub mod lineage;
@@ -18,3 +19,4 @@ pub mod record;
 pub mod run;
 pub mod spec;
 pub mod store;
+pub mod sweep;

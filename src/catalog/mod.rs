@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     config::Config,
-    plugin::{self, Cancel, Launch, PluginError, SessionLimits},
+    plugin::{self, Cancel, Launch, PluginError, Secrets, SessionLimits},
 };
 
 /// Beginning of every stage program's file name.
@@ -183,5 +183,16 @@ fn launch<'a>(program: &'a Path, env: &'a BTreeMap<String, String>, folder: &'a 
         grace: Duration::from_secs(2),
         ..SessionLimits::default()
     };
-    Launch { program, folder, env, log: None, mark: None, sandbox: None, folders: &[], limits }
+    // Describing and probing are not shown secrets.
+    Launch {
+        program,
+        folder,
+        env,
+        secrets: Secrets::none(),
+        log: None,
+        mark: None,
+        sandbox: None,
+        folders: &[],
+        limits,
+    }
 }

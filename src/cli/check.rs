@@ -1,26 +1,27 @@
 //! `stagewright check`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use stagewright::{
     config::Config,
+    plan::Overrides,
     project::{self, Pipeline, ProjectError},
     record,
     spec::{
-        Diagnostic, Severity,
+        Diagnostic,
         exchange::{self, Failure, Located, Report},
     },
 };
 
-use super::{CliError, Exit, Scene, pipeline, screen};
+use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, screen};
 
 /// Check a pipeline file: syntax, stages, ports, params, paths; runs nothing
 #[derive(Args)]
 #[command(after_long_help = FORMATS)]
 pub struct CheckArgs {
-    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
-    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     /// How findings are told
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -49,9 +50,18 @@ pub fn run(scene: &Scene, args: &CheckArgs) -> Result<Exit, CliError> {
     if args.format != Format::Human {
         return told_to_a_program(scene, args);
     }
-    let loaded = pipeline::load(scene, args.pipeline.as_deref())?;
+    let loaded = pipeline::load(scene, &args.pipeline)?;
     for warning in &loaded.plan.warnings {
         println!("warning: {warning}");
+    }
+    for action in &loaded.plan.actions {
+        let Some(condition) = &action.condition else { continue };
+        let asked: Vec<String> = condition.asks.iter().map(|stage| format!("`{stage}`")).collect();
+        let when = match &asked[..] {
+            [] => "during the run".to_owned(),
+            asked => format!("after {}", asked.join(", ")),
+        };
+        println!("`{}`: `if: {}` is decided {when}", action.id, condition.text);
     }
     println!("{}", praise(&loaded));
     Ok(Exit::Success)
@@ -67,7 +77,7 @@ fn praise(loaded: &Pipeline) -> String {
     };
     format!(
         "{}: {} and {}{skips}; all is well",
-        loaded.source.file.display(),
+        plan.file.display(),
         screen::count(plan.actions.len() as u64, "stage"),
         screen::count(plan.targets.len() as u64, "target"),
     )
@@ -84,31 +94,40 @@ fn told_to_a_program(scene: &Scene, args: &CheckArgs) -> Result<Exit, CliError> 
         print!("{text}");
     };
     let checked = scene.config().and_then(|config| {
-        let file = project::find_pipeline(&config, args.pipeline.as_deref(), &scene.folder)?;
-        let loaded = pipeline::block_on(project::load(&config, &file))?;
+        let overrides = Overrides::single(&args.pipeline.assignments()?)?;
+        let file = project::find_pipeline(&config, args.pipeline.file(), &scene.folder)?;
+        let loaded = pipeline::block_on(project::load(&config, &file, &overrides))?;
         Ok((config, loaded))
     });
     let (config, loaded) = match checked {
         Ok(checked) => checked,
         Err(error) => return Err(told(error, &write)),
     };
-    let (findings, source, exit, line) = match loaded {
+    let (findings, sources, exit, line) = match loaded {
         Ok(loaded) => {
             let line = praise(&loaded);
-            let Pipeline { plan, warnings: mut findings, source } = loaded;
+            let Pipeline { plan, warnings: mut findings, sources } = loaded;
             findings.extend(plan.warnings.into_iter().map(|text| Diagnostic::warning("plan::warning", text)));
-            (findings, source, Exit::Success, line)
+            (findings, sources, Exit::Success, line)
         }
-        Err(ProjectError::Invalid { pipeline, findings }) => {
-            let errors = findings.iter().filter(|found| found.severity == Severity::Error).count() as u64;
-            let line = format!("{}: {}", pipeline.file.display(), screen::count(errors, "error"));
-            (findings, pipeline, Exit::User, line)
+        Err(ProjectError::Invalid { file, sources, findings }) => {
+            let errors = findings.iter().filter(|found| found.is_error()).count() as u64;
+            let line = format!("{}: {}", file.display(), screen::count(errors, "error"));
+            (findings, sources, Exit::User, line)
         }
         Err(error) => return Err(told(error.into(), &write)),
     };
-    let file = name(&config, &source.file);
-    let located = |diagnostic| Located { diagnostic, file: &file, text: &source.text };
-    write(&Report { findings: findings.iter().map(located).collect(), failure: None });
+    let names: Vec<String> =
+        sources.files().iter().map(|file| name(&config, Path::new(file.name()))).collect();
+    let findings: Vec<_> = findings.iter().map(|finding| sources.in_one_file(finding)).collect();
+    let findings = findings
+        .iter()
+        .filter_map(|(index, diagnostic)| {
+            let text = sources.files().get(*index)?.text();
+            Some(Located { diagnostic, file: names.get(*index)?, text })
+        })
+        .collect();
+    write(&Report { findings, failure: None });
     eprintln!("{line}");
     Ok(exit)
 }

@@ -10,7 +10,7 @@ use console::{StyledObject, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagewright::{
     plan::StageId,
-    record::{Failure, Outcome, RunEvent, RunOutcome, TargetVerdict},
+    record::{Failure, Outcome, RunEvent, RunOutcome, RunState, TargetVerdict},
 };
 use stagewright_protocol::{ErrorClass, Gate, GateStatus, Level};
 
@@ -219,13 +219,9 @@ impl Display {
         }
         let counts: Vec<String> =
             self.ended.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-        let how = match outcome {
-            RunOutcome::Succeeded => style(outcome.to_string()).green().bold(),
-            RunOutcome::Cancelled => style(outcome.to_string()).yellow().bold(),
-            _ => style(outcome.to_string()).red().bold(),
-        };
         self.line(&format!(
-            "{how} in {}: {}",
+            "{} in {}: {}",
+            ended(outcome).bold(),
             screen::duration(Duration::from_millis(duration_ms)),
             counts.join(", ")
         ));
@@ -274,6 +270,24 @@ pub fn verdict(status: GateStatus) -> StyledObject<&'static str> {
         GateStatus::Passed => style("passed        ").green(),
         GateStatus::Failed => style("failed        ").red().bold(),
         GateStatus::NotApplicable => style("not applicable").yellow(),
+    }
+}
+
+/// Where a run stands, in its colour.
+pub fn state(state: RunState) -> StyledObject<String> {
+    match state {
+        RunState::Ended(outcome) => ended(outcome),
+        RunState::Running => style("running".to_owned()).cyan(),
+        RunState::Interrupted => style("interrupted".to_owned()).yellow(),
+    }
+}
+
+fn ended(outcome: RunOutcome) -> StyledObject<String> {
+    let word = style(outcome.to_string());
+    match outcome {
+        RunOutcome::Succeeded => word.green(),
+        RunOutcome::Cancelled => word.yellow(),
+        RunOutcome::Failed | RunOutcome::GateFailed => word.red(),
     }
 }
 

@@ -77,6 +77,14 @@ impl CliError {
         self
     }
 
+    /// Says first what was being done.
+    #[must_use]
+    pub fn under(mut self, heading: impl Display) -> Self {
+        let between = if self.rendered { "\n" } else { " " };
+        self.message = format!("{heading}:{between}{}", self.message);
+        self
+    }
+
     /// Whoever reads our output has gone.
     pub fn is_broken_pipe(&self) -> bool {
         self.broken_pipe

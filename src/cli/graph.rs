@@ -1,17 +1,15 @@
 //! `stagewright graph`.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use stagewright::plan::{Action, Plan, Source};
 
-use super::{CliError, Exit, Scene, pipeline};
+use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs};
 
 /// Draw the pipeline: which stage feeds which
 #[derive(Args)]
 pub struct GraphArgs {
-    /// The pipeline file [default: the only one there is]
-    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -36,7 +34,7 @@ struct Edge {
 }
 
 pub fn run(scene: &Scene, args: &GraphArgs) -> Result<Exit, CliError> {
-    let loaded = pipeline::load(scene, args.pipeline.as_deref())?;
+    let loaded = pipeline::load(scene, &args.pipeline)?;
     let text = match args.format {
         Format::Text => text(&loaded.plan),
         Format::Mermaid => mermaid(&loaded.plan),
@@ -68,7 +66,13 @@ fn edges(action: &Action) -> Vec<Edge> {
         label: "needs".to_owned(),
         to: action.id.0.clone(),
     });
-    edges.extend(needs);
+    let asked = action.condition.iter().flat_map(|condition| &condition.asks).map(|stage| Edge {
+        from: stage.0.clone(),
+        is_path: false,
+        label: "if".to_owned(),
+        to: action.id.0.clone(),
+    });
+    edges.extend(needs.chain(asked));
     edges
 }
 

@@ -1,6 +1,8 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
 mod check;
+mod compare;
+mod diff;
 mod display;
 mod doctor;
 mod error;
@@ -9,15 +11,19 @@ mod graph;
 mod init;
 mod isolation;
 mod key;
+mod log;
 mod pipeline;
 mod plan;
 mod run;
+mod runs;
 mod schema;
 mod screen;
+mod search;
 mod show;
 mod signing;
 mod stage;
 mod status;
+mod sweep;
 mod verify;
 
 use std::{
@@ -47,8 +53,13 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Run(run::RunArgs),
+    Search(search::SearchArgs),
     Status(status::StatusArgs),
     Show(show::ShowArgs),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Compare(compare::CompareArgs),
+    Runs(runs::RunsArgs),
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
@@ -82,9 +93,14 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&scene, &args),
         Command::Check(args) => check::run(&scene, &args),
         Command::Plan(args) => plan::run(&scene, &args),
-        Command::Run(args) => run::run(&scene, args),
+        Command::Run(args) => run::run(&scene, &args),
+        Command::Search(args) => search::run(&scene, &args),
         Command::Status(args) => status::run(&scene, &args),
         Command::Show(args) => show::run(&scene, &args),
+        Command::Log(args) => log::run(&scene, &args),
+        Command::Diff(args) => diff::run(&scene, &args),
+        Command::Compare(args) => compare::run(&scene, &args),
+        Command::Runs(args) => runs::run(&scene, &args),
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),

@@ -1,29 +1,69 @@
 //! From a pipeline file to a plan, and findings to the screen.
 
-use std::{future::Future, io::IsTerminal, path::Path};
+use std::{
+    future::Future,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
 
 use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use stagewright::{
     config::Config,
-    project::{self, Pipeline, ProjectError, Source},
-    spec::{Diagnostic, Severity, render_text},
+    plan::{Assignment, OverrideError, Overrides},
+    project::{self, Draft, Pipeline, ProjectError},
+    spec::{Diagnostic, Severity, Sources},
 };
 
 use super::{CliError, Exit, Scene, screen};
 
+/// Which pipeline, and with which values.
+#[derive(Args, Clone)]
+pub struct PipelineArgs {
+    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
+    pipeline: Option<PathBuf>,
+    /// Another value for a param of the pipeline (params.epochs=3) or of a stage (train.with.lr=0.01)
+    #[arg(short = 'S', long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl PipelineArgs {
+    /// The file that was named.
+    pub fn file(&self) -> Option<&Path> {
+        self.pipeline.as_deref()
+    }
+
+    /// What `--set` gives, as written.
+    pub fn assignments(&self) -> Result<Vec<Assignment>, CliError> {
+        Ok(self.set.iter().map(|text| text.parse()).collect::<Result<_, OverrideError>>()?)
+    }
+}
+
 /// Loads a pipeline; shows its warnings on stderr.
-pub fn load(scene: &Scene, named: Option<&Path>) -> Result<Pipeline, CliError> {
-    load_in(scene, &scene.config()?, named)
+pub fn load(scene: &Scene, args: &PipelineArgs) -> Result<Pipeline, CliError> {
+    load_in(scene, &scene.config()?, args)
 }
 
 /// Loads a pipeline of a project whose settings are known.
-pub fn load_in(scene: &Scene, config: &Config, named: Option<&Path>) -> Result<Pipeline, CliError> {
-    let file = project::find_pipeline(config, named, &scene.folder)?;
-    let pipeline = block_on(project::load(config, &file))??;
+pub fn load_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Pipeline, CliError> {
+    let overrides = Overrides::single(&args.assignments()?)?;
+    let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    let pipeline = block_on(project::load(config, &file, &overrides))??;
     for warning in &pipeline.warnings {
-        eprint!("{}", render(warning, &pipeline.source));
+        eprint!("{}", render(warning, &pipeline.sources));
     }
     Ok(pipeline)
+}
+
+/// Reads a pipeline of which several plans are to be made; shows its warnings on stderr.
+pub fn open_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Draft, CliError> {
+    let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    let draft = block_on(project::open(config, &file))??;
+    for warning in &draft.spec().warnings {
+        eprint!("{}", render(warning, &draft.spec().sources));
+    }
+    Ok(draft)
 }
 
 /// Runs a future to its end on this thread, with a pool for what blocks.
@@ -34,10 +74,16 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
 }
 
 /// A finding with its source lines: drawn on a terminal, plain elsewhere.
-pub fn render(finding: &Diagnostic, source: &Source) -> String {
-    let file = source.file.display().to_string();
-    if !std::io::stderr().is_terminal() {
-        return render_text(finding, &file, &source.text) + "\n";
+pub fn render(finding: &Diagnostic, sources: &Sources) -> String {
+    let plain = || sources.render(finding) + "\n";
+    // What is drawn is one file; a finding in several is plain.
+    let located: Vec<_> =
+        finding.labels.iter().filter_map(|(span, remark)| Some((sources.locate(span)?, remark))).collect();
+    let Some(file) = located.first().map(|(place, _)| place.file).or(sources.files().first()) else {
+        return plain();
+    };
+    if !std::io::stderr().is_terminal() || located.iter().any(|(place, _)| place.file != file) {
+        return plain();
     }
     let mut diagnostic = MietteDiagnostic::new(&finding.message).with_code(finding.code).with_severity(
         match finding.severity {
@@ -46,17 +92,28 @@ pub fn render(finding: &Diagnostic, source: &Source) -> String {
         },
     );
     diagnostic.help = finding.hint.clone();
-    let labels = finding.labels.iter().map(|(span, remark)| {
-        let remark = (!remark.is_empty()).then(|| remark.clone());
-        LabeledSpan::new_with_span(remark, (span.start, span.len().max(1)))
+    let labels = located.iter().map(|(place, remark)| {
+        let remark = (!remark.is_empty()).then(|| (*remark).clone());
+        LabeledSpan::new_with_span(remark, (place.range.start, place.range.len().max(1)))
     });
     diagnostic.labels = Some(labels.collect());
-    let report = Report::new(diagnostic).with_source_code(NamedSource::new(file, source.text.clone()));
+    let report =
+        Report::new(diagnostic).with_source_code(NamedSource::new(file.name(), file.text().to_owned()));
     let mut text = String::new();
     let handler = GraphicalReportHandler::new().with_links(false);
     match handler.render_report(&mut text, report.as_ref()) {
         Ok(()) => text,
-        Err(_) => render_text(finding, &source.file.display().to_string(), &source.text),
+        Err(_) => plain(),
+    }
+}
+
+impl From<OverrideError> for CliError {
+    fn from(error: OverrideError) -> Self {
+        let message = Self::user(&error);
+        match error.hint() {
+            Some(hint) => message.hint(hint),
+            None => message,
+        }
     }
 }
 
@@ -71,16 +128,14 @@ impl From<ProjectError> for CliError {
                 let names: Vec<String> = choices.iter().map(|path| path.display().to_string()).collect();
                 Self::user("which pipeline file?").hint(format!("name one of {}", names.join(", ")))
             }
-            ProjectError::Read { .. } | ProjectError::Params { .. } | ProjectError::Outside { .. } => {
-                Self::user(&error)
-            }
+            ProjectError::Read { .. } | ProjectError::Outside { .. } => Self::user(&error),
             ProjectError::Programs(_) => {
                 Self::environment(&error).hint("`stagewright doctor` tries every stage program that it finds")
             }
-            ProjectError::Invalid { pipeline, findings } => {
-                let mut text: String = findings.iter().map(|finding| render(finding, pipeline)).collect();
+            ProjectError::Invalid { file, sources, findings } => {
+                let mut text: String = findings.iter().map(|finding| render(finding, sources)).collect();
                 let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-                let file = pipeline.file.display();
+                let file = file.display();
                 text.push_str(&format!(
                     "{file}: {}, nothing was run\n",
                     screen::count(errors as u64, "error")

@@ -1,30 +1,42 @@
 //! `stagewright plan`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use console::style;
 use stagewright::{
+    config::Config,
     run::{self, Preview, StagePreview},
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, pipeline, run::SelectArgs, screen};
+use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen, sweep};
 
 /// Say what a run would do: for each stage hit or miss, and exactly what changed
 #[derive(Args)]
 pub struct PlanArgs {
-    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
-    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     #[command(flatten)]
     select: SelectArgs,
 }
 
 pub fn run(scene: &Scene, args: &PlanArgs) -> Result<Exit, CliError> {
-    let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    show(scene, &scene.config()?, &args.pipeline, &args.select)
+}
+
+/// Shows what a run would do, or the runs of a sweep.
+pub fn show(
+    scene: &Scene,
+    config: &Config,
+    args: &PipelineArgs,
+    select: &SelectArgs,
+) -> Result<Exit, CliError> {
+    let assignments = args.assignments()?;
+    if assignments.iter().any(|assignment| assignment.values.len() > 1) {
+        return sweep::preview(scene, config, args, &select.options(), &assignments);
+    }
+    let loaded = pipeline::load_in(scene, config, args)?;
     let store = LocalStore::open(&config.store_dir)?;
-    let previews = run::preview(&loaded.plan, &args.select.options(), &store, &config)?;
+    let previews = run::preview(&loaded.plan, &select.options(), &store, config)?;
     for warning in &loaded.plan.warnings {
         println!("{} {warning}", style("warning:").yellow().bold());
     }
@@ -35,12 +47,25 @@ pub fn run(scene: &Scene, args: &PlanArgs) -> Result<Exit, CliError> {
     Ok(if fails { Exit::User } else { Exit::Success })
 }
 
-fn row(stage: &StagePreview) -> Vec<String> {
+/// One line about a stage.
+pub fn row(stage: &StagePreview) -> Vec<String> {
     let (word, why) = match &stage.preview {
         Preview::Hit { made_in } => (style("cached").cyan(), format!("made in run {made_in}")),
         Preview::Miss { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             (style("run").green(), reasons.join(", "))
+        }
+        Preview::Conditional { condition, waits_for } => {
+            let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
+            let when = match &stages[..] {
+                [] => "during the run".to_owned(),
+                stages => format!("after {}", stages.join(", ")),
+            };
+            (style("decided later").yellow(), format!("`if: {condition}` is decided {when}"))
+        }
+        Preview::Hanging { waits_for } => {
+            let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
+            (style("decided later").yellow(), format!("skipped if {} is", stages.join(" or ")))
         }
         Preview::Unknown { waits_for } => {
             let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
@@ -53,9 +78,10 @@ fn row(stage: &StagePreview) -> Vec<String> {
         Preview::Fails { failure } => (style("fails").red().bold(), failure.fault.message.clone()),
     };
     let usual = match stage.preview {
-        Preview::Miss { .. } | Preview::Unknown { .. } => {
-            stage.usual.map(|time| format!("usually {}", screen::duration(time)))
-        }
+        Preview::Miss { .. }
+        | Preview::Unknown { .. }
+        | Preview::Conditional { .. }
+        | Preview::Hanging { .. } => stage.usual.map(|time| format!("usually {}", screen::duration(time))),
         _ => None,
     };
     vec![stage.stage.0.clone(), word.to_string(), why, usual.unwrap_or_default()]
@@ -67,7 +93,12 @@ pub fn summary(previews: &[StagePreview]) -> String {
         |wanted: fn(&Preview) -> bool| previews.iter().filter(|stage| wanted(&stage.preview)).count() as u64;
     let parts = [
         (count(|p| matches!(p, Preview::Miss { .. })), "to run"),
-        (count(|p| matches!(p, Preview::Unknown { .. })), "decided later"),
+        (
+            count(|p| {
+                matches!(p, Preview::Unknown { .. } | Preview::Conditional { .. } | Preview::Hanging { .. })
+            }),
+            "decided later",
+        ),
         (count(|p| matches!(p, Preview::Hit { .. })), "cached"),
         (count(|p| matches!(p, Preview::Skipped { .. })), "skipped"),
         (count(|p| matches!(p, Preview::Fails { .. })), "can't run"),

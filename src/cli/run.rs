@@ -1,27 +1,36 @@
 //! `stagewright run`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 use stagewright::{
-    plugin::Canceller,
+    config::{Config, Environment},
+    plan::Plan,
+    plugin::{Cancel, Canceller, Secrets},
     record::{RecordError, RunOutcome},
-    run::{self, Force, RunError, RunOptions, Selection},
+    run::{self, Force, RunError, RunOptions, SecretFault, Selection},
     spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, display::Display, pipeline, signing};
+use super::{
+    CliError, Exit, Scene, display::Display, pipeline, pipeline::PipelineArgs, plan, signing, sweep,
+};
 
 /// Run a pipeline: stages whose result is stored are reused, the others run
+///
+/// `--set KEY=A,B` runs every combination of the values given, each as a run of its own, and compares them.
 ///
 /// Ctrl-C stops the stages in order (a second one kills them); what has ended is kept, and training resumes where it was.
 #[derive(Args)]
 pub struct RunArgs {
-    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
-    pipeline: Option<PathBuf>,
     #[command(flatten)]
-    select: SelectArgs,
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Say what would run and why, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Go on with stages that do not depend on one that failed
     #[arg(short, long)]
     keep_going: bool,
@@ -70,21 +79,42 @@ impl SelectArgs {
     }
 }
 
-pub fn run(scene: &Scene, args: RunArgs) -> Result<Exit, CliError> {
+impl RunArgs {
+    /// How the runs asked for are driven.
+    pub fn options(
+        &self,
+        scene: &Scene,
+        config: &Config,
+        plan: &Plan,
+        cancel: Cancel,
+    ) -> Result<RunOptions, CliError> {
+        Ok(RunOptions {
+            secrets: secrets(&scene.environment, plan)?,
+            keep_going: self.keep_going,
+            keep_folders: self.keep_folders,
+            cpus: self.cpus,
+            silence: self.silence,
+            sandbox: !self.no_sandbox,
+            cancel,
+            signing: signing::open(scene, config)?,
+            ..self.select.options()
+        })
+    }
+}
+
+pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    if args.dry_run {
+        return plan::show(scene, &config, &args.pipeline, &args.select);
+    }
+    let assignments = args.pipeline.assignments()?;
+    if assignments.iter().any(|assignment| assignment.values.len() > 1) {
+        return sweep::run(scene, &config, args, &assignments);
+    }
+    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let store = LocalStore::open(&config.store_dir)?;
     let (handle, cancel) = Canceller::new();
-    let options = RunOptions {
-        keep_going: args.keep_going,
-        keep_folders: args.keep_folders,
-        cpus: args.cpus,
-        silence: args.silence,
-        sandbox: !args.no_sandbox,
-        cancel,
-        signing: signing::open(scene, &config)?,
-        ..args.select.options()
-    };
+    let options = args.options(scene, &config, &loaded.plan, cancel)?;
     let mut display = Display::new();
     let summary = pipeline::block_on(async {
         tokio::spawn(stop_on_signals(handle));
@@ -105,9 +135,21 @@ fn span(text: &str) -> Result<Duration, String> {
     time.and_then(|time| time.duration()).filter(|time| !time.is_zero()).ok_or_else(wrong)
 }
 
+/// Values of the secrets that the pipeline names, as far as they are set.
+fn secrets(environment: &Environment, plan: &Plan) -> Result<Secrets, CliError> {
+    let names: BTreeSet<&String> = plan.actions.iter().flat_map(|action| &action.secrets).collect();
+    let mut found = Vec::new();
+    for name in names {
+        if let Some(value) = environment.secret(name).map_err(CliError::user)? {
+            found.push((name.clone(), value));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 /// The first Ctrl-C or SIGTERM stops the run in order; a second one ends this process, and with it the stages' input, which
 /// they take as the order to stop.
-async fn stop_on_signals(handle: Canceller) {
+pub async fn stop_on_signals(handle: Canceller) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -137,6 +179,10 @@ impl From<RunError> for CliError {
                 let known = known.join(", ");
                 Self::user(&error).hint(format!("it has {known}"))
             }
+            RunError::Secrets(ref faults) => {
+                let hint = faults.first().map(SecretFault::hint);
+                Self::user(&error).hint(hint.unwrap_or_default())
+            }
             RunError::NothingSelected | RunError::Key { .. } => Self::user(&error),
             RunError::Io { .. } | RunError::CancelledWaiting => Self::environment(&error),
         }
@@ -146,7 +192,17 @@ impl From<RunError> for CliError {
 impl From<RecordError> for CliError {
     fn from(error: RecordError) -> Self {
         match &error {
-            RecordError::NoRun { .. } => Self::user(&error),
+            RecordError::NoRun { .. } | RecordError::Name { .. } => Self::user(&error),
+            RecordError::NoRuns => Self::user(&error).hint("`stagewright run` makes one"),
+            RecordError::Unnamed { .. } | RecordError::TooFar { .. } => {
+                Self::user(&error).hint("`stagewright log -n 0` lists all runs")
+            }
+            RecordError::Ambiguous { .. } => Self::user(&error).hint("give more of the id"),
+            RecordError::NoSweep { name: None } => Self::user(&error)
+                .hint("`stagewright run --set KEY=VALUE,VALUE` makes a sweep, `stagewright search` a search"),
+            RecordError::NoSweep { name: Some(_) } => {
+                Self::user(&error).hint("`stagewright log --json` shows the ids")
+            }
             RecordError::NewerRecord { .. } | RecordError::NewerResult { .. } => {
                 Self::environment(&error).hint("use that release, or a later one")
             }

@@ -1,6 +1,15 @@
 //! How numbers and tables look.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::CliError;
 
 /// `12.3 s`, `4 min 05 s`, `1 h 02 min`.
 pub fn duration(time: Duration) -> String {
@@ -36,13 +45,56 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// A plain value as it stands in a pipeline file, text without its quotes.
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Prints a value as indented JSON.
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::environment(format_args!("cannot encode the answer: {error}")))?;
+    println!("{text}");
+    Ok(())
+}
+
 /// `1 file`, `2 files`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// How long ago something was, in at most 10 characters: `12 s ago`, `3 h ago`, `2026-11-24`.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.as_second() - at.as_second()).max(0);
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..86_400 => format!("{} h ago", seconds / 3600),
+        86_400..864_000 => format!("{} d ago", seconds / 86_400),
+        // The date in the notation of the standard comes first.
+        _ => at.to_string().chars().take(10).collect(),
+    }
+}
+
+/// Cuts lines that are wider than the terminal; without one they stay whole.
+pub fn fit(text: &str) -> String {
+    if !io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    let width = usize::from(console::Term::stdout().size().1);
+    text.lines().map(|line| console::truncate_str(line, width, "…") + "\n").collect()
+}
+
 /// Columns padded to their widest cell, two spaces between, nothing trailing. Styled cells count by what is seen.
 pub fn table(rows: &[Vec<String>]) -> String {
+    table_with(rows, &[])
+}
+
+/// As [`table`], with numbers in some columns: those are set flush right.
+pub fn table_with(rows: &[Vec<String>], numeric: &[bool]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -55,8 +107,10 @@ pub fn table(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (cell, &width) in row.iter().zip(&widths) {
-            line.push_str(&console::pad_str(cell, width, console::Alignment::Left, None));
+        for (at, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            let flush_right = numeric.get(at).copied().unwrap_or(false);
+            let side = if flush_right { console::Alignment::Right } else { console::Alignment::Left };
+            line.push_str(&console::pad_str(cell, width, side, None));
             line.push_str("  ");
         }
         text.push_str(line.trim_end());
@@ -67,6 +121,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -86,6 +141,32 @@ mod tests {
     fn numbers() {
         let shown = [0.0, 1.0, 93.126, 0.001234567, 123456.7, -2.5, 1e-9, 1e12].map(number);
         assert_eq!(shown, ["0", "1", "93.13", "0.001235", "123457", "-2.5", "1.000e-9", "1.000e12"]);
+    }
+
+    #[test]
+    fn how_long_ago() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let shown = [-5, 0, 59, 60, 3599, 7200, 86_399, 86_400, 863_999, 864_000]
+            .map(|seconds| ago(now - jiff::SignedDuration::from_secs(seconds), now));
+        let expected = [
+            "0 s ago",
+            "0 s ago",
+            "59 s ago",
+            "1 min ago",
+            "59 min ago",
+            "2 h ago",
+            "23 h ago",
+            "1 d ago",
+            "9 d ago",
+        ];
+        assert_eq!(shown[..9], expected);
+        assert_eq!(shown[9], "2026-11-14");
+    }
+
+    #[test]
+    fn numbers_stand_flush_right() {
+        let rows = [vec!["a".to_owned(), "9".to_owned()], vec!["b".to_owned(), "10.5".to_owned()]];
+        assert_eq!(table_with(&rows, &[false, true]), "a     9\nb  10.5\n");
     }
 
     #[test]

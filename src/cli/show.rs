@@ -4,7 +4,7 @@ use clap::Args;
 use console::style;
 use stagewright::{
     config::Config,
-    record::{Outcome, RunId, RunRecord, RunState, StageRecord, list_runs, read_run},
+    record::{Outcome, RunName, RunRecord, RunState, StageRecord, find_run, read_run},
     store::ArtifactKind,
 };
 
@@ -12,39 +12,45 @@ use super::{CliError, Exit, Scene, display, isolation, screen, signing};
 
 /// Show a run: its stages, metrics, gates and artifacts
 ///
-/// Without arguments, the last run. Names can be a run's id or the end of one, and a stage's id.
+/// Without arguments, the last run. A run is named by the beginning or end of its id, or as `last`, `last~1`, …
 #[derive(Args)]
 pub struct ShowArgs {
-    /// A stage of the run, for example `train` or `train[seed=0]`
+    /// A run, or a stage of the last run, for example `last~1`, `train` or `train[seed=0]`
+    #[arg(value_name = "RUN|STAGE")]
+    what: Option<String>,
+    /// A stage of that run
+    #[arg(conflicts_with = "run")]
     stage: Option<String>,
     /// The run [default: the last one]
     #[arg(long, value_name = "RUN")]
-    run: Option<String>,
+    run: Option<RunName>,
     /// Print JSON
     #[arg(long)]
     json: bool,
     /// Print the stage's log
-    #[arg(long, requires = "stage")]
+    #[arg(long, requires = "what")]
     log: bool,
 }
 
 pub fn run(scene: &Scene, args: &ShowArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let id = find_run(&config, args.run.as_deref())?;
-    let record = read_run(&config.state_dir, id)?;
-    match &args.stage {
-        None if args.json => print_json(&record)?,
+    let (record, stage) = meant(&config, args)?;
+    match stage {
+        None if args.log => {
+            return Err(CliError::user("a run as a whole has no log").hint("name one of its stages as well"));
+        }
+        None if args.json => screen::print_json(&record)?,
         None => print!("{}{}", whole(&record), signatures(&config, &record)?),
         Some(name) => {
-            let stage = record.stages.iter().find(|stage| stage.stage.0 == *name).ok_or_else(|| {
+            let stage = record.stages.iter().find(|stage| stage.stage.0 == name).ok_or_else(|| {
                 let known: Vec<&str> = record.stages.iter().map(|stage| stage.stage.0.as_str()).collect();
-                CliError::user(format_args!("run {id} has no stage `{name}`"))
+                CliError::user(format_args!("run {} has no stage `{name}`", record.run))
                     .hint(format!("it has {}", known.join(", ")))
             })?;
             if args.log {
                 print!("{}", log(&config, &record, stage)?);
             } else if args.json {
-                print_json(stage)?;
+                screen::print_json(stage)?;
             } else {
                 print!("{}", one(stage));
             }
@@ -53,28 +59,24 @@ pub fn run(scene: &Scene, args: &ShowArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// The last run, or the one whose id is or ends with `wanted`.
-pub fn find_run(config: &Config, wanted: Option<&str>) -> Result<RunId, CliError> {
-    let runs = list_runs(&config.state_dir)?;
-    let Some(wanted) = wanted else {
-        return runs.last().copied().ok_or_else(|| {
-            CliError::user("this project has no run yet").hint("`stagewright run` makes one")
-        });
+/// The run and the stage meant. One name alone is a stage of the last run if there is such a stage, else a run.
+fn meant<'a>(config: &Config, args: &'a ShowArgs) -> Result<(RunRecord, Option<&'a str>), CliError> {
+    let read = |name: &RunName| -> Result<RunRecord, CliError> {
+        Ok(read_run(&config.state_dir, find_run(&config.state_dir, name)?)?)
     };
-    let matching: Vec<RunId> = runs.into_iter().filter(|run| run.to_string().ends_with(wanted)).collect();
-    match matching[..] {
-        [run] => Ok(run),
-        [] => Err(CliError::user(format_args!("no run's id ends with `{wanted}`"))),
-        _ => Err(CliError::user(format_args!("the ids of {} runs end with `{wanted}`", matching.len()))
-            .hint("give more of the id")),
+    match (&args.run, args.what.as_deref(), args.stage.as_deref()) {
+        (Some(run), stage, _) => Ok((read(run)?, stage)),
+        (None, None, _) => Ok((read(&RunName::default())?, None)),
+        (None, Some(run), Some(stage)) => Ok((read(&run.parse()?)?, Some(stage))),
+        (None, Some(what), None) => {
+            let last = read(&RunName::default())?;
+            let is_stage = last.stages.iter().any(|stage| stage.stage.0 == what);
+            match what.parse::<RunName>() {
+                Ok(name) if !is_stage => Ok((read(&name)?, None)),
+                _ => Ok((last, Some(what))),
+            }
+        }
     }
-}
-
-fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| CliError::environment(format_args!("cannot encode the record: {error}")))?;
-    println!("{text}");
-    Ok(())
 }
 
 /// One line about a run as a whole.
@@ -99,6 +101,13 @@ fn whole(record: &RunRecord) -> String {
     }
     if let Some(isolation) = &record.isolation {
         text.push_str(&isolation::lines(isolation));
+    }
+    if let Some(member) = &record.sweep {
+        let (trial, of) = (member.trial, member.of);
+        text.push_str(&format!("run {trial} of {of} of the sweep {}\n", member.sweep.short()));
+    }
+    for setting in &record.set {
+        text.push_str(&format!("set {}\n", super::log::setting(setting)));
     }
     text.push('\n');
     let rows: Vec<Vec<String>> = record.stages.iter().map(row).collect();
@@ -154,7 +163,11 @@ fn row(stage: &StageRecord) -> Vec<String> {
         .take(3)
         .map(|(name, metric)| format!("{name} {}", display::measured(metric.value, metric.unit.as_deref())))
         .collect();
-    vec![stage.stage.0.clone(), outcome, took, stage.reason.clone(), metrics.join(" · ")]
+    let reason = match (stage.outcome, &stage.made_in) {
+        (Some(Outcome::Cached), Some(run)) => format!("{} (made in {})", stage.reason, run.short()),
+        _ => stage.reason.clone(),
+    };
+    vec![stage.stage.0.clone(), outcome, took, reason, metrics.join(" · ")]
 }
 
 fn one(stage: &StageRecord) -> String {
@@ -175,6 +188,12 @@ fn one(stage: &StageRecord) -> String {
             text.push_str(&format!("\n{}\n{}", style(title).bold(), screen::table(&rows)));
         }
     };
+    let inputs = |wanted: bool| {
+        let fields = stage.material.iter().filter(move |(field, _)| field.starts_with("inputs.") == wanted);
+        fields.map(|(field, value)| vec![field.clone(), screen::value(value)]).collect()
+    };
+    section(&mut text, "params", inputs(false));
+    section(&mut text, "inputs", inputs(true));
     let outputs = stage.outputs.iter().map(|(port, output)| {
         let artifact = &output.artifact;
         let files = if artifact.kind == ArtifactKind::Tree {

@@ -1,40 +1,37 @@
 //! `stagewright status`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use stagewright::{
-    record::{list_runs, read_run},
+    record::{brief, list_runs, read_run},
     run::{self, Preview},
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, pipeline, plan, run::SelectArgs, show};
+use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs, show};
 
 /// Say where the project stands: the last run, and whether its results are still up to date
 #[derive(Args)]
 pub struct StatusArgs {
-    /// The pipeline file [default: pipeline.yaml, else the only one in pipelines/]
-    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     #[command(flatten)]
     select: SelectArgs,
 }
 
 pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, args.pipeline.as_deref())?;
+    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let store = LocalStore::open(&config.store_dir)?;
     let mut last = None;
     for run in list_runs(&config.state_dir)?.into_iter().rev() {
-        let record = read_run(&config.state_dir, run)?;
-        if record.file == loaded.plan.file {
-            last = Some(record);
+        if brief(&config.state_dir, run)?.file == loaded.plan.file {
+            last = Some(read_run(&config.state_dir, run)?);
             break;
         }
     }
     match &last {
         Some(record) => println!("last {}", show::headline(record)),
-        None => println!("{} has not been run yet", loaded.source.file.display()),
+        None => println!("{} has not been run yet", loaded.plan.file.display()),
     }
     let previews = run::preview(&loaded.plan, &args.select.options(), &store, &config)?;
     println!("{}", plan::summary(&previews));

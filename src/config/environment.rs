@@ -38,6 +38,11 @@ pub const VARIABLES: &[Variable] = &[
     },
 ];
 
+/// A variable whose value is no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the value of the variable `{0}` is no UTF-8 text")]
+pub struct NotText(pub String);
+
 /// The variables' values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -125,6 +130,15 @@ pub fn is_secretive(name: &str) -> bool {
 }
 
 impl Environment {
+    /// A variable that a pipeline names as a secret. None where it is not set; an error where its value is no UTF-8 text.
+    pub fn secret(&self, name: &str) -> Result<Option<String>, NotText> {
+        match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(NotText(name.to_owned())),
+        }
+    }
+
     /// Reads the variables of this process.
     pub fn read() -> Self {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -24,7 +24,7 @@ mod environment;
 
 use std::path::{Path, PathBuf};
 
-pub use environment::{Environment, Sensitive, VARIABLES, Variable, is_secretive};
+pub use environment::{Environment, NotText, Sensitive, VARIABLES, Variable, is_secretive};
 use serde::Deserialize;
 
 /// Name of the file that marks a project's root.

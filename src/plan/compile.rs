@@ -1,39 +1,42 @@
 //! [`compile`]: all checks of a pipeline at once, and the plan if there is nothing to say.
 
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
-use stagewright_protocol::Resources;
 
 use crate::spec::{
     Diagnostic, PipelineSpec,
     diagnostic::tidy,
     nearest::suggestion,
-    types::{ParamsSpec, RetryOn, Settings, Span, StageSpec},
+    types::{Settings, Span, StageSpec},
 };
 
 use super::{
-    Action, CompileInputs, FailureClass, Limits, Plan, Program, Retry,
+    Action, CompileInputs, Overrides, Plan, Program,
     bind::{Binder, Bindings},
-    evaluate::{Scope, truthy},
+    condition::{self, Condition, Decided},
+    evaluate::{FOLLOW_UP, Scope},
+    exports,
     instances::{Instance, Instances},
+    machine,
     order::Graph,
     params::{Schemas, Subject},
-    skip, targets,
-    values::{environment, resolve, scalar_text, seed},
+    reads, search, secrets,
+    skip::{self, Waits},
+    targets,
+    values::{resolve, seed},
+    variables::{self, Variables},
 };
 
 /// Compiles a pipeline. All that is wrong with it comes back at once, in the order of the file.
 pub fn compile(spec: &PipelineSpec, inputs: CompileInputs<'_>) -> Result<Plan, Vec<Diagnostic>> {
-    let mut findings = Vec::new();
-    let plan = Compilation::new(spec, &inputs).run(&mut findings);
+    // Errors of form do not hide those of the plan.
+    let mut findings = spec.errors.clone();
+    let plan = Compilation::new(spec, &inputs, &mut findings).run(&mut findings);
     match plan {
         Some(plan) if findings.is_empty() => Ok(plan),
         _ => {
+            findings.retain(|finding| finding.code != FOLLOW_UP);
             findings.extend(spec.warnings.iter().cloned());
             tidy(&mut findings);
             Err(findings)
@@ -52,35 +55,51 @@ struct Compilation<'a> {
 struct Resolved {
     params: Option<Value>,
     exports: BTreeMap<String, PathBuf>,
-    env: BTreeMap<String, String>,
+    variables: Variables,
     seed: u64,
     needs: Vec<(usize, Span)>,
     skip: Option<String>,
+    condition: Option<Condition>,
+    /// Instances that the condition asks.
+    asks: Vec<(usize, Span)>,
+}
+
+impl Resolved {
+    /// What it waits for beside its inputs.
+    fn waits(&self) -> Waits {
+        Waits {
+            needs: self.needs.iter().map(|(index, _)| *index).collect(),
+            asks: self.asks.iter().map(|(index, _)| *index).collect(),
+            asks_status: self.condition.as_ref().is_some_and(|condition| condition.asks_status),
+        }
+    }
 }
 
 impl<'a> Compilation<'a> {
-    fn new(spec: &'a PipelineSpec, inputs: &'a CompileInputs<'a>) -> Self {
-        let mut params = match &spec.params {
-            ParamsSpec::Inline(value) => value.literal().unwrap_or_default(),
-            ParamsSpec::None | ParamsSpec::Files(_) => Value::Null,
-        };
-        if !inputs.params.is_null() {
-            overlay(&mut params, &inputs.params);
-        }
-        if params.is_null() {
-            params = Value::Object(Default::default());
-        }
+    fn new(spec: &'a PipelineSpec, inputs: &'a CompileInputs<'a>, findings: &mut Vec<Diagnostic>) -> Self {
+        let mut params = spec.params.merged();
+        inputs.overrides.apply_params(&mut params, findings);
         Self { spec, inputs, params }
     }
 
     fn run(&self, findings: &mut Vec<Diagnostic>) -> Option<Plan> {
-        let CompileInputs { params: _, catalog: _, host, git, env, file, path_exists: _ } = self.inputs;
-        let outer = Scope { params: &self.params, host, git, env, matrix: None, stages: None };
-        let pipeline_env = environment(&self.spec.env, &BTreeMap::new(), &outer, findings);
+        let CompileInputs { overrides, catalog: _, host, git, env, file, path_exists: _, hash_files } =
+            self.inputs;
+        let outer = Scope {
+            params: &self.params,
+            host,
+            git,
+            env,
+            hash_files: *hash_files,
+            gaps: self.spec.gaps,
+            matrix: None,
+            stages: None,
+        };
+        let pipeline_env = variables::resolve(&self.spec.env, &Variables::default(), &outer, findings);
         let pipeline_seed =
             self.spec.seed.as_ref().and_then(|written| seed(written, &outer, findings)).unwrap_or(0);
         let mut visible = env.clone();
-        visible.extend(pipeline_env.clone());
+        visible.extend(pipeline_env.fixed.clone());
         let scope = Scope { env: &visible, ..outer };
 
         let programs: BTreeMap<&str, &Program> = self
@@ -89,12 +108,15 @@ impl<'a> Compilation<'a> {
             .iter()
             .filter_map(|stage| Some((stage.name.as_str(), self.program(stage, findings)?)))
             .collect();
-        let instances = Instances::new(
-            &self.spec.stages,
-            |stage| programs.get(stage.name.as_str()).copied(),
-            &scope,
-            findings,
-        );
+        let instances =
+            Instances::new(self.spec, |stage| programs.get(stage.name.as_str()).copied(), &scope, findings);
+
+        // The combinations of a stage that could not be read are not known.
+        if self.spec.errors.is_empty() {
+            let ids = instances.all.iter().map(|instance| instance.id.0.as_str());
+            let names = self.spec.stages.iter().map(|stage| stage.name.as_str());
+            overrides.unknown_stages(names.chain(ids), findings);
+        }
 
         let mut schemas = Schemas::default();
         let mut resolved: Vec<Resolved> = instances
@@ -111,7 +133,8 @@ impl<'a> Compilation<'a> {
                 )
             })
             .collect();
-        let exports = self.exports(&instances, &resolved, findings);
+        let placed: Vec<_> = resolved.iter().map(|resolved| &resolved.exports).collect();
+        let exports = exports::of_all(&instances, &placed, findings);
         let mut bindings: Vec<Bindings> = instances
             .all
             .iter()
@@ -135,17 +158,26 @@ impl<'a> Compilation<'a> {
             })
             .collect();
         let mut warnings = Vec::new();
-        let line = |at| self.spec.lines.line(at);
+        let line = |at| self.spec.sources.line(at);
         let targets =
             targets::resolve_all(&self.spec.targets, &instances, &scope, line, findings, &mut warnings);
+        let search = search::resolve(self.spec, &instances, &scope, findings);
+
+        for (index, (instance, resolved)) in instances.all.iter().zip(&resolved).enumerate() {
+            let Some(condition) = &resolved.condition else { continue };
+            let depends = !resolved.needs.is_empty()
+                || !resolved.asks.is_empty()
+                || bindings[index].values().flatten().any(|bound| bound.producer.is_some());
+            condition::check(condition, instance, depends, &instances, findings, &mut warnings);
+        }
 
         let order = graph(&bindings, &resolved).order(&instances, findings)?;
         let mut skips: Vec<_> = resolved.iter_mut().map(|resolved| resolved.skip.take()).collect();
-        let needs: Vec<_> = resolved.iter().map(|resolved| resolved.needs.clone()).collect();
-        skip::propagate(&order, &instances, &mut bindings, &needs, &mut skips, &mut warnings);
+        let waits: Vec<_> = resolved.iter().map(Resolved::waits).collect();
+        skip::propagate(&order, &instances, &mut bindings, &waits, &mut skips, &mut warnings);
         for (instance, _) in instances.all.iter().zip(&skips).filter(|(_, skip)| skip.is_none()) {
-            missing_platform(instance, findings);
-            self.missing_gpus(instance, findings);
+            machine::missing_platform(instance, findings);
+            machine::missing_gpus(instance, &self.spec.defaults, host, findings);
         }
         if !findings.is_empty() {
             return None;
@@ -163,35 +195,17 @@ impl<'a> Compilation<'a> {
             Some(name) => name.value.clone(),
             None => file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
         };
-        Some(Plan { name, file: file.clone(), actions, targets, warnings })
-    }
-
-    /// Devices a stage asks for and the machine does not have.
-    fn missing_gpus(&self, instance: &Instance<'_>, findings: &mut Vec<Diagnostic>) {
-        let Some(program) = instance.program else { return };
-        let wanted =
-            resources(&program.manifest.resources, &self.spec.defaults, &instance.spec.settings).gpus;
-        let Some(found) = self.inputs.host.get("gpus").and_then(Value::as_u64) else { return };
-        if u64::from(wanted) > found {
-            findings.push(
-                Diagnostic::error(
-                    "plan::gpus",
-                    format!(
-                        "stage `{}` asks for GPUs: {wanted}; this machine has {found}",
-                        instance.spec.name.value
-                    ),
-                )
-                .at(instance.spec.name.span.clone(), "")
-                .hint(format!(
-                    "skip the stage on machines like this one: `if: ${{{{ host.gpus >= {wanted} }}}}`"
-                )),
-            );
-        }
+        let overrides = Overrides::clone(overrides);
+        Some(Plan { name, file: file.clone(), actions, targets, search, overrides, warnings })
     }
 
     fn program(&self, stage: &StageSpec, findings: &mut Vec<Diagnostic>) -> Option<&'a Program> {
         let wanted = &stage.uses.program;
         let catalog = self.inputs.catalog;
+        // What names it could not be read.
+        if wanted.value.is_empty() {
+            return None;
+        }
         let Some(program) = catalog.get(wanted.as_str()) else {
             findings.push(
                 Diagnostic::error(
@@ -229,7 +243,7 @@ impl<'a> Compilation<'a> {
         instance: &Instance<'_>,
         instances: &Instances<'_>,
         scope: &Scope<'_>,
-        (pipeline_env, pipeline_seed): (&BTreeMap<String, String>, u64),
+        (pipeline_env, pipeline_seed): (&Variables, u64),
         schemas: &mut Schemas,
         findings: &mut Vec<Diagnostic>,
     ) -> Resolved {
@@ -237,9 +251,9 @@ impl<'a> Compilation<'a> {
         let matrix = Some((&instance.combination, instances.keys(spec.name.as_str())));
         // Outputs can be named but not read here, which says more than that there are none.
         let scope = Scope { matrix, stages: Some(instances), ..*scope };
-        let env = environment(&spec.env, pipeline_env, &scope, findings);
+        let variables = variables::resolve(&spec.env, pipeline_env, &scope, findings);
         let mut visible = scope.env.clone();
-        visible.extend(env.clone());
+        visible.extend(variables.fixed.clone());
         let scope = Scope { env: &visible, ..scope };
 
         let with = match &spec.with {
@@ -252,7 +266,17 @@ impl<'a> Compilation<'a> {
             program,
             written: spec.with.as_ref(),
         });
-        let params = subject.zip(with).and_then(|(subject, with)| schemas.complete(&subject, with, findings));
+        let params = subject.zip(with).and_then(|(subject, mut with)| {
+            let set = self.inputs.overrides.apply_with(&spec.name.value, &instance.id.0, &mut with, findings);
+            let before = findings.len();
+            let params = schemas.complete(&subject, with, findings);
+            if !set.is_empty() {
+                let set: Vec<_> = set.iter().map(|place| format!("`{place}`")).collect();
+                let note = format!("set on the command line: {}", set.join(", "));
+                findings[before..].iter_mut().for_each(|finding| finding.also(&note));
+            }
+            params
+        });
         let mut needs = Vec::new();
         for reference in &spec.needs {
             match instances.referred(reference, &scope) {
@@ -262,122 +286,28 @@ impl<'a> Compilation<'a> {
                 Err(error) => findings.push(error),
             }
         }
+        let decided =
+            spec.condition.as_ref().and_then(|written| condition::decide(written, &scope, findings));
+        let (skip, condition, asks) = match decided {
+            None | Some(Decided::Runs) => (None, None, Vec::new()),
+            Some(Decided::Skipped(reason)) => (Some(reason), None, Vec::new()),
+            Some(Decided::Later(condition, asks)) => (None, Some(condition), asks),
+        };
+        secrets::check(spec, &variables, findings);
         Resolved {
             params,
-            exports: self.outputs(instance, &scope, findings),
+            exports: exports::of_instance(instance, &scope, findings),
             seed: spec
                 .seed
                 .as_ref()
                 .and_then(|written| seed(written, &scope, findings))
                 .unwrap_or(pipeline_seed),
-            skip: skip::by_condition(instance, &scope, findings),
-            env,
+            skip,
+            condition,
+            asks,
+            variables,
             needs,
         }
-    }
-
-    fn outputs(
-        &self,
-        instance: &Instance<'_>,
-        scope: &Scope<'_>,
-        findings: &mut Vec<Diagnostic>,
-    ) -> BTreeMap<String, PathBuf> {
-        let mut exports = BTreeMap::new();
-        for (port, written) in &instance.spec.outputs {
-            if let Some(program) = instance.program
-                && !program.manifest.outputs.contains_key(&port.value)
-            {
-                let known = program.manifest.outputs.keys().map(String::as_str);
-                findings.push(
-                    Diagnostic::error(
-                        "plan::unknown-port",
-                        format!(
-                            "stage `{}` ({}) has no output `{}`",
-                            instance.spec.name.value, program.manifest.name, port.value
-                        ),
-                    )
-                    .at(port.span.clone(), "")
-                    .maybe_hint(suggestion(&port.value, known)),
-                );
-                continue;
-            }
-            let what = format!("the place of output `{}`", port.value);
-            let Some(text) = scalar_text(&what, written, scope, findings) else { continue };
-            let inside = !text.trim().is_empty()
-                && Path::new(&text)
-                    .components()
-                    .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-            let path: PathBuf =
-                Path::new(&text).components().filter(|part| *part != Component::CurDir).collect();
-            if !inside
-                || path.as_os_str().is_empty()
-                || path.starts_with(".stagewright")
-                || path.starts_with(".git")
-            {
-                findings.push(
-                    Diagnostic::error("plan::export", format!("{what} is `{text}`, which is no place for results"))
-                        .at(written.span.clone(), "")
-                        .hint("write a path inside of the project, relative to its root, such as `results/model.onnx`"),
-                );
-                continue;
-            }
-            exports.insert(port.value.clone(), path);
-        }
-        exports
-    }
-
-    /// Places in the work tree with the instance that writes there; two at one place are an error, and so is one
-    /// inside the other.
-    fn exports(
-        &self,
-        instances: &Instances<'_>,
-        resolved: &[Resolved],
-        findings: &mut Vec<Diagnostic>,
-    ) -> BTreeMap<PathBuf, (usize, String)> {
-        let span = |index: usize, port: &str| {
-            let outputs = &instances.all[index].spec.outputs;
-            outputs
-                .iter()
-                .find(|(name, _)| name.value == *port)
-                .map(|(_, value)| value.span.clone())
-                .unwrap_or_default()
-        };
-        let mut places: BTreeMap<PathBuf, (usize, &str)> = BTreeMap::new();
-        for (index, resolved) in resolved.iter().enumerate() {
-            for (port, path) in &resolved.exports {
-                // Folders sort right before what is in them, so the neighbours are the only ones to look at.
-                let above = path.ancestors().find_map(|above| Some((above, places.get(above)?)));
-                let below = places.range(path.clone()..).next().filter(|(below, _)| below.starts_with(path));
-                if let Some((other, &(first, first_port))) =
-                    above.or(below.map(|(below, place)| (below.as_path(), place)))
-                {
-                    let (id, other_id) = (&instances.all[index].id, &instances.all[first].id);
-                    let message = if other == path {
-                        format!("stages `{other_id}` and `{id}` both place an output at `{}`", path.display())
-                    } else {
-                        format!(
-                            "stages `{other_id}` and `{id}` place outputs inside each other: `{}` and `{}`",
-                            other.display(),
-                            path.display()
-                        )
-                    };
-                    let hint = if instances.all[index].spec.matrix.is_some() && first_port == port {
-                        "put a value of the matrix into the path: `results/${{ matrix.<axis> }}.json`"
-                    } else {
-                        "give each its own path"
-                    };
-                    let mut error =
-                        Diagnostic::error("plan::two-writers", message).at(span(index, port), "").hint(hint);
-                    if span(first, first_port) != span(index, port) {
-                        error = error.at(span(first, first_port), "first here");
-                    }
-                    findings.push(error);
-                    continue;
-                }
-                places.insert(path.clone(), (index, port));
-            }
-        }
-        places.into_iter().map(|(path, (index, port))| (path, (index, port.to_owned()))).collect()
     }
 
     fn action(
@@ -388,7 +318,7 @@ impl<'a> Compilation<'a> {
         bindings: Bindings,
         skip: Option<String>,
     ) -> Option<Action> {
-        let Resolved { params, exports, env, seed, needs, skip: _ } = resolved;
+        let Resolved { params, exports, variables, seed, needs, skip: _, condition, asks: _ } = resolved;
         let program = instance.program?.clone();
         let settings = |read: fn(&Settings) -> bool| {
             if read(&instance.spec.settings) { &instance.spec.settings } else { &self.spec.defaults }
@@ -402,7 +332,7 @@ impl<'a> Compilation<'a> {
         }
         Some(Action {
             id: instance.id.clone(),
-            line: self.spec.lines.line(instance.spec.name.span.start),
+            line: self.spec.sources.line(instance.spec.name.span.start),
             params: params?,
             inputs: bindings
                 .into_iter()
@@ -410,13 +340,21 @@ impl<'a> Compilation<'a> {
                 .collect(),
             needs: waits,
             skip,
+            condition,
             exports,
-            env,
+            env: variables.fixed,
+            run_env: variables.late,
+            secrets: instance.spec.secrets.iter().map(|name| name.value.clone()).collect(),
+            reads: reads::of_stage(instance.spec, &self.spec.env),
             seed,
-            resources: resources(&program.manifest.resources, &self.spec.defaults, &instance.spec.settings),
+            resources: machine::resources(
+                &program.manifest.resources,
+                &self.spec.defaults,
+                &instance.spec.settings,
+            ),
             timeout: settings(|settings| settings.timeout.is_some()).timeout,
-            limits: limits(&self.spec.defaults, &instance.spec.settings),
-            retry: retry(settings(|settings| settings.retry.is_some())),
+            limits: machine::limits(&self.spec.defaults, &instance.spec.settings),
+            retry: machine::retry(settings(|settings| settings.retry.is_some())),
             cache: settings(|settings| settings.cache.is_some()).cache.unwrap_or(true),
             continue_on_error: settings(|settings| settings.continue_on_error.is_some())
                 .continue_on_error
@@ -430,78 +368,8 @@ fn graph(bindings: &[Bindings], resolved: &[Resolved]) -> Graph {
     let data = bindings.iter().enumerate().flat_map(|(to, bindings)| {
         bindings.values().flatten().filter_map(move |bound| Some((bound.producer?, to, bound.span.clone())))
     });
-    let order = resolved
-        .iter()
-        .enumerate()
-        .flat_map(|(to, resolved)| resolved.needs.iter().map(move |(from, span)| (*from, to, span.clone())));
-    Graph::new(bindings.len(), data.chain(order))
-}
-
-fn missing_platform(instance: &Instance<'_>, findings: &mut Vec<Diagnostic>) {
-    let Some(program) = instance.program else { return };
-    for fault in &program.platform.missing {
-        // A fact that is false here is what a pipeline for several machines asks for.
-        let absent = program.platform.facts.iter().find(|(_, value)| !truthy(value));
-        let skipping = absent.map(|(fact, _)| {
-            format!("or skip the stage on machines like this one: `if: ${{{{ host.{fact} }}}}`")
-        });
-        let hint = match (&fault.hint, skipping) {
-            (Some(hint), Some(skipping)) => Some(format!("{hint}\n{skipping}")),
-            (hint, skipping) => hint.clone().or(skipping),
-        };
-        findings.push(
-            Diagnostic::error(
-                "plan::platform",
-                format!("stage `{}` can't run here: {}", instance.spec.name.value, fault.message),
-            )
-            .at(instance.spec.uses.program.span.clone(), "")
-            .maybe_hint(hint),
-        );
-    }
-}
-
-fn resources(manifest: &Resources, defaults: &Settings, own: &Settings) -> Resources {
-    let (own, defaults) = (&own.resources, &defaults.resources);
-    Resources {
-        cpus: own.cpus.or(defaults.cpus).unwrap_or(manifest.cpus),
-        memory: own.memory.or(defaults.memory).unwrap_or(manifest.memory),
-        gpus: own.gpus.or(defaults.gpus).unwrap_or(manifest.gpus),
-        exclusive: own.exclusive.or(defaults.exclusive).unwrap_or(manifest.exclusive),
-        network: own.network.or(defaults.network).unwrap_or(manifest.network),
-    }
-}
-
-fn limits(defaults: &Settings, own: &Settings) -> Limits {
-    let (wants, usual) = (&own.resources, &defaults.resources);
-    Limits {
-        // 0 is how a pipeline lifts what its `defaults:` set.
-        memory: wants.memory.or(usual.memory).filter(|bytes| *bytes > 0),
-        output: wants.output.or(usual.output).filter(|bytes| *bytes > 0),
-        silence: own.silence.or(defaults.silence),
-    }
-}
-
-fn retry(settings: &Settings) -> Retry {
-    let Some(retry) = &settings.retry else {
-        return Retry { max: 0, on: Vec::new(), backoff: Duration::ZERO };
-    };
-    let on = retry.on.iter().map(|class| match class {
-        RetryOn::Infra => FailureClass::Environment,
-        RetryOn::OutOfMemory => FailureClass::Memory,
-        RetryOn::Timeout => FailureClass::Timeout,
-        RetryOn::ExitCode => FailureClass::ExitCode,
+    let order = resolved.iter().enumerate().flat_map(|(to, resolved)| {
+        resolved.needs.iter().chain(&resolved.asks).map(move |(from, span)| (*from, to, span.clone()))
     });
-    Retry { max: retry.max, on: on.collect(), backoff: retry.backoff }
-}
-
-/// Lays one map over another, key by key.
-fn overlay(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                overlay(base.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over.clone(),
-    }
+    Graph::new(bindings.len(), data.chain(order))
 }

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::spec::{
     Diagnostic,
-    expression::{Context, Expression, ExpressionKind, Operator, Step},
+    expression::{Context, Expression, ExpressionKind, Function, Operator, Step},
     nearest::suggestion,
-    types::Span,
+    types::{Gaps, Span},
 };
 
 use super::{
@@ -34,10 +34,22 @@ pub(super) struct Scope<'a> {
     pub host: &'a BTreeMap<String, Value>,
     pub git: &'a Value,
     pub env: &'a BTreeMap<String, String>,
+    /// Digest of the files that match some patterns.
+    pub hash_files: &'a dyn Fn(&[String]) -> Result<String, String>,
+    /// Kinds of names that may be there although they are not known.
+    pub gaps: Gaps,
     /// The combination, inside a stage; with the keys any combination of the stage has.
     pub matrix: Option<(&'a Combination, &'a [String])>,
     /// All stages, where outputs may be referred to.
     pub stages: Option<&'a Instances<'a>>,
+}
+
+/// Code of what is no finding of its own, but follows from one of form; never shown.
+pub(super) const FOLLOW_UP: &str = "plan::follow-up";
+
+/// Ends an evaluation that an error of form has the last word on.
+pub(super) fn follow_up() -> Diagnostic {
+    Diagnostic::error(FOLLOW_UP, "")
 }
 
 pub(super) type Evaluated<T> = Result<T, Diagnostic>;
@@ -89,11 +101,11 @@ impl Operand {
     }
 }
 
-/// For what the engine does not decide during a run yet.
-pub(super) fn not_built(what: &str, span: &Span, hint: &str) -> Diagnostic {
-    Diagnostic::error("plan::not-built", format!("{what} is part of the language but not built yet"))
-        .at(span.clone(), "known only during the run")
-        .hint(hint)
+/// For what is asked before the run, but known only in it.
+pub(super) fn run_value(what: &str, span: &Span) -> Diagnostic {
+    Diagnostic::error("plan::run-value", format!("{what} is known only during the run"))
+        .at(span.clone(), "")
+        .hint("the `if` of a stage can ask for it; everything else is fixed before anything runs")
 }
 
 impl Scope<'_> {
@@ -134,14 +146,31 @@ impl Scope<'_> {
                     .iter()
                     .map(|argument| self.evaluate(argument)?.json(&argument.span))
                     .collect::<Evaluated<Vec<_>>>()?;
-                functions::call(*function, &values, span)?
+                self.call(*function, &values, span)?
             }
         }))
     }
 
+    /// Calls a function; of those that ask the run there is nothing to know yet.
+    pub fn call(&self, function: Function, arguments: &[Value], span: &Span) -> Evaluated<Value> {
+        if function.is_status() {
+            return Err(run_value(&format!("`{}()`", function.word()), span));
+        }
+        if function == Function::HashFiles {
+            let patterns: Vec<String> = arguments.iter().map(functions::text).collect();
+            return (self.hash_files)(&patterns).map(Value::String).map_err(|reason| {
+                Diagnostic::error("plan::hash-files", format!("`hashFiles`: {reason}")).at(span.clone(), "")
+            });
+        }
+        functions::call(function, arguments, span)
+    }
+
     fn lookup(&self, context: Context, steps: &[Step], span: &Span) -> Evaluated<Operand> {
         let value = match context {
-            Context::Params => self.walk(self.params, steps, "params")?.clone(),
+            Context::Params => match self.walk(self.params, steps, "params") {
+                Err(_) if self.gaps.params => return Err(follow_up()),
+                found => found?.clone(),
+            },
             Context::Git => self.walk(self.git, steps, "git")?.clone(),
             Context::Host => {
                 let (key, rest) = self.first(steps, span, "host")?;
@@ -155,6 +184,9 @@ impl Scope<'_> {
             Context::Env => {
                 let (key, _) = self.first(steps, span, "env")?;
                 let found = self.env.get(&key).ok_or_else(|| {
+                    if self.gaps.env {
+                        return follow_up();
+                    }
                     unknown("env", &key, span, self.env.keys().map(String::as_str))
                         .maybe_hint(self.env.is_empty().then(|| "declare variables under `env:`".to_owned()))
                 })?;
@@ -188,12 +220,24 @@ impl Scope<'_> {
                 return stages.outputs(steps, span, self).map(Operand::Outputs);
             }
             Context::Run => {
-                return Err(not_built("`run`", span, "leave it out; a run's id is in its record"));
+                let name = match steps {
+                    [Step::Key(key), ..] => format!("`run.{}`", key.value),
+                    _ => "`run`".to_owned(),
+                };
+                return Err(run_value(&name, span).hint(
+                    "it would change the action key with every run; a variable under `env` can be \"${{ run.id }}\", and `if` can ask for it",
+                ));
             }
             Context::Secrets => {
                 return Err(Diagnostic::error("plan::secret", "a secret can't be read by an expression")
                     .at(span.clone(), "it would enter the action key, the logs and the lineage")
-                    .hint("give the value to the stage program outside of the pipeline"));
+                    .hint(match steps {
+                        [Step::Key(key)] => format!(
+                            "write `secrets: [{0}]` in the stage; its program finds the value in the variable `{0}`",
+                            key.value
+                        ),
+                        _ => "list names under `secrets` of the stage; its program finds the values in its environment".to_owned(),
+                    }));
             }
         };
         Ok(Operand::Json(value))
@@ -213,7 +257,8 @@ impl Scope<'_> {
         })
     }
 
-    fn walk<'v>(&self, root: &'v Value, steps: &[Step], name: &str) -> Evaluated<&'v Value> {
+    /// The way into a value; what is not there is an error.
+    pub fn walk<'v>(&self, root: &'v Value, steps: &[Step], name: &str) -> Evaluated<&'v Value> {
         let mut value = root;
         let mut name = name.to_owned();
         for step in steps {

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::Program;
+use super::{Overrides, Program};
 
 /// What stands at a path of the work tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub enum PathKind {
 
 /// Everything outside of the pipeline file that a plan depends on.
 pub struct CompileInputs<'a> {
-    /// Params from files and the command line; they override those written inline. Null where there are none.
-    pub params: Value,
+    /// Values of the command line; they override those of the files.
+    pub overrides: &'a Overrides,
     /// Stage programs by the name written after `uses:`.
     pub catalog: &'a BTreeMap<String, Program>,
     /// Facts for `host`.
@@ -36,4 +36,7 @@ pub struct CompileInputs<'a> {
     pub file: PathBuf,
     /// Looks at a path relative to the project root.
     pub path_exists: &'a dyn Fn(&Path) -> PathKind,
+    /// `hashFiles()`: SHA-256, in hex, of the digests of the files that match the patterns, in the order of their paths; empty
+    /// where none does. Patterns are relative to the project root; one that starts with `!` takes files out again.
+    pub hash_files: &'a dyn Fn(&[String]) -> Result<String, String>,
 }

@@ -8,12 +8,12 @@ use crate::spec::{
     Diagnostic,
     expression::{Selector, StageReference, Step, WantedValue},
     nearest::{list, suggestion},
-    types::{Name, Span, StageSpec},
+    types::{Name, PipelineSpec, Span, StageSpec},
 };
 
 use super::{
     Program, StageId,
-    evaluate::{Evaluated, Scope, not_built, shown},
+    evaluate::{Evaluated, Scope, follow_up, run_value, shown},
     matrix::{self, Combination},
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Instances<'a> {
     pub all: Vec<Instance<'a>>,
     stages: HashMap<&'a str, Declared>,
     names: Vec<&'a str>,
+    /// Stages may be missing.
+    gap: bool,
 }
 
 /// Instances of a declared stage.
@@ -48,12 +50,14 @@ struct Declared {
     /// Keys that any combination has.
     keys: Vec<String>,
     matrix: bool,
+    /// It could not be read, so nothing is said of how it is referred to.
+    broken: bool,
 }
 
 impl<'a> Instances<'a> {
     /// Expands all stages.
     pub fn new(
-        stages: &'a [StageSpec],
+        spec: &'a PipelineSpec,
         program: impl Fn(&'a StageSpec) -> Option<&'a Program>,
         scope: &Scope<'_>,
         findings: &mut Vec<Diagnostic>,
@@ -61,13 +65,15 @@ impl<'a> Instances<'a> {
         let mut found = Self {
             all: Vec::new(),
             stages: HashMap::new(),
-            names: stages.iter().map(|s| s.name.as_str()).collect(),
+            names: spec.stages.iter().map(|s| s.name.as_str()).collect(),
+            gap: spec.gaps.stages,
         };
-        for spec in stages {
+        for spec in &spec.stages {
             let program = program(spec);
             let start = found.all.len();
             let mut keys: Vec<String> = Vec::new();
-            for combination in matrix::expand(spec, scope, findings) {
+            let combinations = if spec.broken { Vec::new() } else { matrix::expand(spec, scope, findings) };
+            for combination in combinations {
                 for (key, _) in &combination {
                     if !keys.contains(key) {
                         keys.push(key.clone());
@@ -75,11 +81,20 @@ impl<'a> Instances<'a> {
                 }
                 found.all.push(Instance { spec, id: matrix::id(spec, &combination), combination, program });
             }
-            let declared =
-                Declared { instances: start..found.all.len(), keys, matrix: spec.matrix.is_some() };
+            let declared = Declared {
+                instances: start..found.all.len(),
+                keys,
+                matrix: spec.matrix.is_some(),
+                broken: spec.broken,
+            };
             found.stages.insert(spec.name.as_str(), declared);
         }
         found
+    }
+
+    /// There is a stage of this name.
+    pub fn declares(&self, stage: &str) -> bool {
+        self.stages.contains_key(stage)
     }
 
     /// Keys of the matrix of a stage.
@@ -89,25 +104,12 @@ impl<'a> Instances<'a> {
 
     /// `stages.<stage>[…].outputs.<port>` → the outputs meant.
     pub fn outputs(&self, steps: &[Step], span: &Span, scope: &Scope<'_>) -> Evaluated<Vec<OutputReference>> {
-        let (stage, rest) = match steps {
-            [Step::Key(stage), rest @ ..] => (stage, rest),
-            _ => return Err(incomplete("`stages` needs the name of a stage behind it", span)),
-        };
-        let (selector, rest) = match rest {
-            [Step::Select(selector), rest @ ..] => (Some(selector), rest),
-            rest => (None, rest),
-        };
+        let Named { stage, selector, rest } = named(steps, span)?;
         let instances = self.select(stage, selector, scope)?;
         let port = match rest {
             [Step::Key(section), Step::Key(port)] if section.value == "outputs" => port,
-            [Step::Key(section), ..]
-                if matches!(section.value.as_str(), "result" | "outcome" | "metrics") =>
-            {
-                return Err(not_built(
-                    &format!("`stages.{}.{}`", stage.value, section.value),
-                    span,
-                    "decide by `params`, `matrix`, `host`, `env` or `git`; a gate on a metric is a target",
-                ));
+            [Step::Key(section), ..] if matches!(section.value.as_str(), "result" | "metrics") => {
+                return Err(run_value(&format!("`stages.{}.{}`", stage.value, section.value), span));
             }
             [Step::Key(section), ..] if section.value != "outputs" => {
                 return Err(Diagnostic::error(
@@ -115,7 +117,7 @@ impl<'a> Instances<'a> {
                     format!("`stages.{}` has no `{}`", stage.value, section.value),
                 )
                 .at(section.span.clone(), "")
-                .hint(format!("write `stages.{}.outputs.<port>`", stage.value)));
+                .hint(sections(stage)));
             }
             _ => {
                 return Err(incomplete(&format!("`stages.{}` needs an output behind it", stage.value), span)
@@ -143,6 +145,60 @@ impl<'a> Instances<'a> {
             .collect())
     }
 
+    /// `stages.<stage>[…].result` or `….metrics.<name>` → the stages meant and what is asked of them.
+    pub fn asked(&self, steps: &[Step], span: &Span, scope: &Scope<'_>) -> Evaluated<Question> {
+        let Named { stage, selector, rest } = named(steps, span)?;
+        let instances = self.select(stage, selector, scope)?;
+        let list = matches!(selector, Some(Selector::All)) || instances.len() > 1;
+        let name = match selector {
+            Some(selector) => format!("{}{selector}", stage.value),
+            None => stage.value.clone(),
+        };
+        let (asked, section) = match rest {
+            [Step::Key(section)] if section.value == "result" => (Asked::Result, "result".to_owned()),
+            // Names of metrics have dots in them: `stages.bench.metrics.int8.top1`.
+            [Step::Key(section), keys @ ..] if section.value == "metrics" && !keys.is_empty() => {
+                let keys: Option<Vec<&str>> = keys
+                    .iter()
+                    .map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None })
+                    .collect();
+                let metric = keys
+                    .ok_or_else(|| {
+                        Diagnostic::error("plan::unknown-reference", "the name of a metric is written out")
+                            .at(span.clone(), "")
+                            .hint(format!("write `stages.{name}.metrics.<name>`"))
+                    })?
+                    .join(".");
+                (Asked::Metric(metric.clone()), format!("metrics.{metric}"))
+            }
+            [Step::Key(section), ..] if section.value == "outputs" => {
+                return Err(Diagnostic::error(
+                    "plan::output-value",
+                    "an output has no value that a condition could ask for",
+                )
+                .at(span.clone(), "")
+                .hint(format!("ask for `stages.{name}.result` or for one of its metrics")));
+            }
+            [Step::Key(section)] if section.value == "metrics" => {
+                return Err(incomplete(&format!("`stages.{name}.metrics` needs the name of a metric"), span)
+                    .hint(format!("write `stages.{name}.metrics.<name>`")));
+            }
+            [Step::Key(section), ..] => {
+                return Err(Diagnostic::error(
+                    "plan::unknown-reference",
+                    format!("`stages.{}` has no `{}`", stage.value, section.value),
+                )
+                .at(section.span.clone(), "")
+                .hint(sections(stage)));
+            }
+            _ => {
+                return Err(incomplete(&format!("`stages.{}` needs a word behind it", stage.value), span)
+                    .hint(sections(stage)));
+            }
+        };
+        Ok(Question { instances, list, words: format!("stages.{name}.{section}"), asked })
+    }
+
     /// A reference outside of an expression.
     pub fn referred(&self, reference: &StageReference, scope: &Scope<'_>) -> Evaluated<Vec<usize>> {
         self.select(&reference.stage, reference.selector.as_ref(), scope)
@@ -150,10 +206,17 @@ impl<'a> Instances<'a> {
 
     fn select(&self, stage: &Name, selector: Option<&Selector>, scope: &Scope<'_>) -> Evaluated<Vec<usize>> {
         let declared = self.stages.get(stage.as_str()).ok_or_else(|| {
+            if self.gap {
+                return follow_up();
+            }
             Diagnostic::error("plan::unknown-stage", format!("there is no stage `{}`", stage.value))
                 .at(stage.span.clone(), "")
                 .maybe_hint(suggestion(&stage.value, self.names.iter().copied()))
         })?;
+        // So is one whose matrix was refused.
+        if declared.broken || declared.instances.is_empty() {
+            return Err(follow_up());
+        }
         let all = declared.instances.clone();
         let name = &stage.value;
         let wanted = match selector {
@@ -228,6 +291,49 @@ impl<'a> Instances<'a> {
         let program = self.all[*instances.first()?].program?;
         Some(format!("it has {}", list(program.manifest.outputs.keys().map(String::as_str))))
     }
+}
+
+/// What a condition asks of stages.
+pub(super) enum Asked {
+    /// `result`.
+    Result,
+    /// A metric.
+    Metric(String),
+}
+
+/// A question of a condition.
+pub(super) struct Question {
+    /// Indices of the instances it is put to.
+    pub instances: Vec<usize>,
+    /// Its value is a list, one item an instance.
+    pub list: bool,
+    /// As written.
+    pub words: String,
+    pub asked: Asked,
+}
+
+/// A reference with its parts told apart.
+struct Named<'s> {
+    stage: &'s Name,
+    selector: Option<&'s Selector>,
+    rest: &'s [Step],
+}
+
+fn named<'s>(steps: &'s [Step], span: &Span) -> Evaluated<Named<'s>> {
+    match steps {
+        [Step::Key(stage), Step::Select(selector), rest @ ..] => {
+            Ok(Named { stage, selector: Some(selector), rest })
+        }
+        [Step::Key(stage), rest @ ..] => Ok(Named { stage, selector: None, rest }),
+        _ => Err(incomplete("`stages` needs the name of a stage behind it", span)),
+    }
+}
+
+fn sections(stage: &Name) -> String {
+    let name = &stage.value;
+    format!(
+        "write `stages.{name}.outputs.<port>`; `if` can also ask for `stages.{name}.result` and `stages.{name}.metrics.<name>`"
+    )
 }
 
 fn incomplete(message: &str, span: &Span) -> Diagnostic {

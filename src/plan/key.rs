@@ -82,8 +82,15 @@ impl KeyMaterial {
             // Order, place and occupation.
             needs: _,
             skip: _,
+            condition: _,
             exports: _,
             resources: _,
+            // It differs from run to run, and the pipeline says so.
+            run_env: _,
+            // Nothing of a secret is kept anywhere.
+            secrets: _,
+            // Their values are in `params`, `env` and `seed`, those that are read and no other.
+            reads: _,
             // A run that was cut off gives no result, so a longer limit can't be served a shorter one's.
             timeout: _,
             limits: _,

@@ -4,29 +4,45 @@
 
 mod bind;
 mod compile;
+mod condition;
 mod evaluate;
+mod exports;
 mod functions;
+mod goal;
 mod inputs;
 mod instances;
 mod key;
+mod machine;
 mod matrix;
 mod order;
+mod overrides;
 mod params;
+mod range;
+mod reads;
 mod schema;
 mod schema_walk;
+mod search;
+mod secrets;
 mod skip;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod types;
 mod values;
+mod variables;
 mod violations;
 
 pub use compile::compile;
+pub use condition::{Condition, Decision, RunView, StageResult};
+pub use goal::{Direction, Goal, MetricOf, MetricOfError};
 pub use inputs::{CompileInputs, PathKind};
+pub use overrides::{Assignment, OverrideError, Overrides, Place};
 pub use params::complete_params;
+pub use range::{Axis, Range};
 pub use schema::{schema, stage_schema};
+pub use search::{Search, SearchFault, USUAL_TRIALS};
 
 pub use crate::catalog::Program;
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
 pub use types::{Action, Binding, Bound, FailureClass, Limits, Plan, Retry, Source, StageId, Target};
+pub use variables::RunText;

@@ -107,13 +107,13 @@ impl Graph {
             let span = self.graph.find_edge(*alone, *alone).map(|edge| self.graph[edge].clone());
             return Diagnostic::error("plan::cycle", format!("stage `{}` waits for itself", id(*alone)))
                 .at(span.unwrap_or_default(), "")
-                .hint("a stage can take outputs of other stages only");
+                .hint("a stage can wait for other stages only");
         }
         let mut path: Vec<_> = cycle.iter().map(|node| id(*node)).collect();
         path.push(path[0].clone());
         let mut error =
             Diagnostic::error("plan::cycle", format!("stages wait for each other: {}", path.join(" → ")))
-                .hint("remove one of these inputs or `needs`");
+                .hint("remove one of these inputs, `needs` or `if`");
         for (position, &from) in cycle.iter().enumerate() {
             let to = cycle[(position + 1) % cycle.len()];
             if let Some(edge) = self.graph.find_edge(from, to) {

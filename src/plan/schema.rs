@@ -45,6 +45,7 @@ pub fn schema(catalog: &BTreeMap<String, Program>) -> Value {
             "seed": { "type": ["integer", "string"], "description": "Seed of all stages that do not give one." },
             "defaults": { "type": "object", "description": "What holds for stages that do not say otherwise.", "properties": common(), "additionalProperties": false },
             "targets": { "type": "object", "description": "Gates on metrics.", "additionalProperties": target() },
+            "search": search(),
             "stages": {
                 "type": "object",
                 "description": "The stages by name, in any order: what each reads decides what runs first.",
@@ -290,6 +291,56 @@ fn target() -> Value {
             { "required": ["max-drop-vs", "value"] },
             { "required": ["max-ratio-vs", "value"] },
         ],
+        "additionalProperties": false,
+    })
+}
+
+fn search() -> Value {
+    let number = json!({ "type": ["number", "string"] });
+    let points = json!({ "type": "integer", "minimum": 2, "description": "How many values a grid takes." });
+    let between = |kind: &str, description: &str, extras: &[&str]| {
+        let mut properties = Map::new();
+        properties.insert(kind.to_owned(), json!({ "type": "array", "minItems": 2, "maxItems": 2, "items": number, "description": description }));
+        properties.insert("points".to_owned(), points.clone());
+        for extra in extras {
+            let value = match *extra {
+                "step" => {
+                    json!({ "type": ["number", "string"], "description": "From one value to the next." })
+                }
+                _ => {
+                    json!({ "enum": ["linear", "log"], "description": "On `log`, equal ratios count the same." })
+                }
+            };
+            properties.insert((*extra).to_owned(), value);
+        }
+        json!({ "type": "object", "required": [kind], "properties": properties, "additionalProperties": false })
+    };
+    let range = json!({ "anyOf": [
+        { "type": "array", "minItems": 1, "description": "Some values to choose from." },
+        { "type": "object", "required": ["choice"], "properties": { "choice": { "type": "array", "minItems": 1 } }, "additionalProperties": false },
+        between("int", "Whole numbers from one end to the other.", &["step", "scale"]),
+        between("linear", "Numbers from one end to the other.", &["step"]),
+        between("log", "Numbers above 0, equal ratios counting the same.", &[]),
+    ] });
+    json!({
+        "type": "object",
+        "description": "What `stagewright search` tries, and what is better.",
+        "required": ["over"],
+        "properties": {
+            "over": {
+                "type": "object",
+                "minProperties": 1,
+                "description": "Ranges by param: `train.with.optimizer.lr: { log: [1e-4, 1e-1] }`, `params.epochs: { int: [2, 10] }`.",
+                "propertyNames": { "pattern": "^(params|[A-Za-z_][^.]*[.]with)[.].+$" },
+                "additionalProperties": range,
+            },
+            "trials": { "type": "integer", "minimum": 1, "description": "Most trials; 20 where nothing is said, or all of a grid." },
+            "strategy": { "enum": ["grid", "random", "tpe"], "description": "How trials are chosen; `tpe` where nothing is said." },
+            "seed": { "type": "integer", "minimum": 0, "description": "Seed of all that is drawn at random." },
+            "maximize": one_or_many("Metrics that should be large, as `stage:metric`."),
+            "minimize": one_or_many("Metrics that should be small, as `stage:metric`."),
+        },
+        "anyOf": [{ "required": ["maximize"] }, { "required": ["minimize"] }],
         "additionalProperties": false,
     })
 }

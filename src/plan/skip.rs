@@ -1,42 +1,15 @@
-//! Skipped stages: by their own `if:`, or because what they take is not made.
+//! Skipped stages: what they would have made is not there for others.
 
-use crate::spec::Diagnostic;
+use super::{bind::Bindings, instances::Instances};
 
-use super::{
-    bind::Bindings,
-    evaluate::{Scope, truthy},
-    instances::{Instance, Instances},
-};
-
-/// Reason why a stage is skipped by its own condition.
-pub(super) fn by_condition(
-    instance: &Instance<'_>,
-    scope: &Scope<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<String> {
-    let condition = instance.spec.condition.as_ref()?;
-    let before = findings.len();
-    scope.check(&condition.expression, findings);
-    if findings.len() > before {
-        return None;
-    }
-    let value = scope.evaluate(&condition.expression).and_then(|value| value.json(&condition.span));
-    match value {
-        Ok(value) if truthy(&value) => None,
-        Ok(_) => {
-            let evidence = scope.evidence(&condition.expression);
-            let text = &condition.text;
-            Some(if evidence.is_empty() {
-                format!("`if: {text}`")
-            } else {
-                format!("`if: {text}` is false here: {evidence}")
-            })
-        }
-        Err(error) => {
-            findings.push(error);
-            None
-        }
-    }
+/// What an instance waits for beside its inputs, and how it takes the loss of it.
+pub(super) struct Waits {
+    /// `needs:`.
+    pub needs: Vec<usize>,
+    /// Asked by its `if:`.
+    pub asks: Vec<usize>,
+    /// Its `if:` says itself what becomes of it when something it depends on has no result.
+    pub asks_status: bool,
 }
 
 /// Hands skipping on along the edges, in topological order, and takes lost items out of lists.
@@ -44,7 +17,7 @@ pub(super) fn propagate(
     order: &[usize],
     instances: &Instances<'_>,
     bindings: &mut [Bindings],
-    needs: &[Vec<(usize, std::ops::Range<usize>)>],
+    waits: &[Waits],
     skips: &mut [Option<String>],
     warnings: &mut Vec<String>,
 ) {
@@ -54,21 +27,25 @@ pub(super) fn propagate(
         }
         let instance = &instances.all[index];
         let name = |producer: usize| &instances.all[producer].id;
-        let mut reason = needs[index]
-            .iter()
-            .map(|(producer, _)| *producer)
-            .find(|producer| skips[*producer].is_some())
-            .map(|producer| format!("it needs `{}`, which is skipped", name(producer)));
+        let Waits { needs, asks, asks_status } = &waits[index];
+        let skipped = |all: &[usize]| all.iter().copied().find(|producer| skips[*producer].is_some());
+        let mut reason = match (skipped(needs), skipped(asks)) {
+            _ if *asks_status => None,
+            (Some(producer), _) => Some(format!("it needs `{}`, which is skipped", name(producer))),
+            (None, Some(producer)) => Some(format!("its `if` asks `{}`, which is skipped", name(producer))),
+            (None, None) => None,
+        };
         let mut lost = Vec::new();
         for (port_name, bound) in &mut bindings[index] {
             let port = instance.program.and_then(|program| program.manifest.inputs.get(port_name));
             let many = port.is_some_and(|port| port.many);
+            let required = port.is_some_and(|port| port.required);
             let had = bound.len();
             bound.retain(|bound| {
                 let Some(producer) = bound.producer.filter(|producer| skips[*producer].is_some()) else {
                     return true;
                 };
-                if many && bound.optional {
+                if many && bound.optional || *asks_status && (many || !required) {
                     lost.push(format!(
                         "input `{port_name}` of stage `{}` goes without `{}`: stage `{}` is skipped",
                         instance.id,
@@ -83,7 +60,7 @@ pub(super) fn propagate(
                 true
             });
             // Left out by their own conditions, or lost: either way nothing is there to work on.
-            if port.is_some_and(|port| port.required) && bound.is_empty() {
+            if required && bound.is_empty() {
                 reason.get_or_insert_with(|| {
                     if had > 0 {
                         format!("everything its input `{port_name}` takes is skipped")

@@ -1,6 +1,7 @@
 //! `targets:` → gates with values in the metrics' own units.
 
 use serde_json::Value;
+use stagewright_protocol::Manifest;
 
 use crate::spec::{
     Diagnostic,
@@ -16,6 +17,9 @@ use super::{
     instances::{Instance, Instances},
     values::{described, resolve},
 };
+
+/// Words for the last release.
+const RELEASE: &[&str] = &["release", "last-release"];
 
 /// Resolves targets; those on skipped stages stay, since the run shows them as not applicable.
 pub(super) fn resolve_all(
@@ -57,7 +61,7 @@ impl Resolver<'_> {
             }
             BoundSpec::MaxDrop(against, value) => {
                 let (stage, metric) =
-                    self.against(&spec.name.value, stage, against, unit.as_deref(), findings)?;
+                    self.against(&spec.name.value, stage, &metric, against, unit.as_deref(), findings)?;
                 let value = not_negative(
                     &what,
                     value,
@@ -68,7 +72,7 @@ impl Resolver<'_> {
             }
             BoundSpec::MaxRatio(against, value) => {
                 let (stage, metric) =
-                    self.against(&spec.name.value, stage, against, unit.as_deref(), findings)?;
+                    self.against(&spec.name.value, stage, &metric, against, unit.as_deref(), findings)?;
                 let ratio = self.ratio(&what, value, findings)?;
                 let value = not_negative(&what, value, ratio, findings)?;
                 Bound::RatioAtMost { stage, metric, value }
@@ -111,38 +115,57 @@ impl Resolver<'_> {
         &mut self,
         target: &str,
         stage: usize,
+        metric: &str,
         reference: &MetricReference,
         unit: Option<&str>,
         findings: &mut Vec<Diagnostic>,
     ) -> Option<(StageId, String)> {
-        let other = match &reference.stage {
-            Some(reference) => self.one(reference, findings)?,
-            None => stage,
+        let word = reference.stage.as_ref().map_or(reference.metric.as_str(), |stage| stage.stage.as_str());
+        if RELEASE.contains(&word) && !self.instances.declares(word) {
+            findings.push(
+                Diagnostic::error(
+                    "plan::release",
+                    format!("target `{target}` compares with the last release, and this version knows no releases"),
+                )
+                .at(reference.span.clone(), "")
+                .hint("compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)"),
+            );
+            return None;
+        }
+        let listed = self.instances.all[stage]
+            .program
+            .is_some_and(|program| program.manifest.metrics.contains_key(&reference.metric));
+        let alone =
+            reference.alone.as_ref().filter(|alone| !listed && self.instances.declares(alone.stage.as_str()));
+        let (other, metric) = match (&reference.stage, alone) {
+            (Some(reference_stage), _) => (self.one(reference_stage, findings)?, reference.metric.clone()),
+            // A stage alone: its metric of the same name.
+            (None, Some(alone)) => (self.one(alone, findings)?, metric.to_owned()),
+            (None, None) => (stage, reference.metric.clone()),
         };
-        let theirs = self.unit(target, other, &reference.metric);
+        let theirs = self.unit(target, other, &metric);
         if let (Some(ours), Some(theirs)) = (unit, theirs)
             && unit_named(ours) != unit_named(&theirs)
         {
             findings.push(
                 Diagnostic::error(
                     "plan::unit",
-                    format!("`{}` is in {theirs}, but the target's metric is in {ours}", reference.metric),
+                    format!("`{metric}` is in {theirs}, but the target's metric is in {ours}"),
                 )
                 .at(reference.span.clone(), ""),
             );
             return None;
         }
-        Some((self.id(other), reference.metric.clone()))
+        Some((self.id(other), metric))
     }
 
     /// Unit of a metric, if the manifest or its name tells. A manifest need not list every metric, so one that it does
     /// not list is worth a warning and no more; a target whose metric is missing after the run has not passed.
     fn unit(&mut self, target: &str, stage: usize, metric: &str) -> Option<String> {
         let instance: &Instance<'_> = &self.instances.all[stage];
-        let metrics = &instance.program?.manifest.metrics;
-        let known = metrics.iter().find(|(pattern, _)| matches(pattern, metric));
-        if known.is_none() && !metrics.is_empty() {
-            let hint = suggestion(metric, metrics.keys().map(String::as_str)).unwrap_or_default();
+        let manifest = &instance.program?.manifest;
+        let known = manifest.metrics.iter().find(|(pattern, _)| matches(pattern, metric));
+        if let Some(hint) = unlisted(manifest, metric) {
             self.warnings.push(format!(
                 "target `{target}`: the manifest of stage `{}` lists no metric `{metric}`; {hint}",
                 instance.spec.name.value
@@ -244,6 +267,13 @@ fn not_negative(what: &str, written: &Written, value: f64, findings: &mut Vec<Di
             .hint("it says how much is allowed, as a number from 0"),
     );
     None
+}
+
+/// What to say of a metric that a manifest does not list, if it lists any.
+pub(super) fn unlisted(manifest: &Manifest, metric: &str) -> Option<String> {
+    let listed =
+        manifest.metrics.is_empty() || manifest.metrics.keys().any(|pattern| matches(pattern, metric));
+    (!listed).then(|| suggestion(metric, manifest.metrics.keys().map(String::as_str)).unwrap_or_default())
 }
 
 /// A metric against a name of a manifest, in which `<variant>` stands for anything.

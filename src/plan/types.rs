@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_protocol::Resources;
 
+use super::{Condition, Overrides, RunText, Search};
 use crate::catalog::Program;
 
 /// Id of one stage of a plan: `train`, or `train[seed=0]` for one combination of a matrix.
@@ -30,6 +31,10 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Gates on metrics.
     pub targets: Vec<Target>,
+    /// What `stagewright search` is to try.
+    pub search: Option<Search>,
+    /// Values that stood in for those of the pipeline.
+    pub overrides: Overrides,
     /// Things worth telling that do not stop the run, besides the warnings of the spec.
     pub warnings: Vec<String>,
 }
@@ -51,10 +56,18 @@ pub struct Action {
     pub needs: Vec<StageId>,
     /// Set when `if:` is false: the stage is skipped with this reason.
     pub skip: Option<String>,
+    /// An `if:` that the run decides.
+    pub condition: Option<Condition>,
     /// Where outputs are placed in the work tree, by port; relative to the project root.
     pub exports: BTreeMap<String, PathBuf>,
     /// Environment variables declared for the stage; part of the key.
     pub env: BTreeMap<String, String>,
+    /// Environment variables that name the run; not part of the key.
+    pub run_env: BTreeMap<String, RunText>,
+    /// Names of secrets: the stage program finds their values in variables of these names. Not part of the key.
+    pub secrets: Vec<String>,
+    /// Params of the pipeline by the field that reads them (`with.epochs`), to name what changed.
+    pub reads: BTreeMap<String, Vec<String>>,
     /// Seed given to the stage; part of the key.
     pub seed: u64,
     /// What the stage occupies while it runs; 0 cpus is all of them.

@@ -1,13 +1,11 @@
 //! Values as written → values as resolved.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::spec::{
     Diagnostic,
-    expression::{Piece, Template},
-    types::{Data, Name, Span, Value as Written},
+    expression::{Expression, Piece, Template},
+    types::{Data, Span, Value as Written},
 };
 
 use super::evaluate::{Operand, Scope, shown};
@@ -84,21 +82,24 @@ fn text(template: &Template, scope: &Scope<'_>) -> Result<String, Diagnostic> {
     for piece in &template.pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Expression(expression) => {
-                let value = scope.evaluate(expression)?.json(&expression.span)?;
-                if value.is_array() || value.is_object() {
-                    return Err(Diagnostic::error(
-                        "plan::expression",
-                        format!("{} can't stand inside a text", kind(&value)),
-                    )
-                    .at(expression.span.clone(), "")
-                    .hint("use `join(…)` or `toJSON(…)`"));
-                }
-                out.push_str(&shown(&value));
-            }
+            Piece::Expression(expression) => out.push_str(&piece_text(expression, scope)?),
         }
     }
     Ok(out)
+}
+
+/// An expression inside of a text.
+pub(super) fn piece_text(expression: &Expression, scope: &Scope<'_>) -> Result<String, Diagnostic> {
+    let value = scope.evaluate(expression)?.json(&expression.span)?;
+    if value.is_array() || value.is_object() {
+        return Err(Diagnostic::error(
+            "plan::expression",
+            format!("{} can't stand inside a text", kind(&value)),
+        )
+        .at(expression.span.clone(), "")
+        .hint("use `join(…)` or `toJSON(…)`"));
+    }
+    Ok(shown(&value))
 }
 
 /// Resolves a text; numbers and booleans become one.
@@ -117,29 +118,6 @@ pub(super) fn scalar_text(
         return None;
     }
     Some(shown(&value))
-}
-
-/// Resolves variables on top of others.
-pub(super) fn environment(
-    entries: &[(Name, Written)],
-    base: &BTreeMap<String, String>,
-    scope: &Scope<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, String> {
-    let mut variables = base.clone();
-    for (name, written) in entries {
-        if name.value.is_empty() || name.value.contains(['=', '\0']) {
-            findings.push(
-                Diagnostic::error("plan::env", format!("`{}` can't be the name of a variable", name.value))
-                    .at(name.span.clone(), ""),
-            );
-            continue;
-        }
-        if let Some(text) = scalar_text(&format!("variable `{}`", name.value), written, scope, findings) {
-            variables.insert(name.value.clone(), text);
-        }
-    }
-    variables
 }
 
 /// Resolves a seed.

@@ -52,6 +52,9 @@ pub(super) fn report(place: &Place<'_>, error: &ValidationError<'_>, findings: &
             };
             (message, description(place, &path, Some(key)))
         }
+        Kind::Type { kind: TypeKind::Single(kind) } if kind.to_string() == "null" => {
+            (format!("{name} must be left out; here it is {shown}"), None)
+        }
         Kind::Type { kind } => {
             (format!("{name} must be {}; here it is {shown}", type_name(kind)), truth_hint(kind, value))
         }
@@ -93,8 +96,48 @@ pub(super) fn report(place: &Place<'_>, error: &ValidationError<'_>, findings: &
         _ => (format!("{name}: {error}"), None),
     };
     let hint = hint.or_else(|| description(place, &path, None));
+    let (message, hint) = match because(place, error) {
+        Some((reason, says)) => (format!("{message}, because {reason}"), says.or(hint)),
+        None => (message, hint),
+    };
     findings
         .push(Diagnostic::error("plan::param", message).at(place.subject.span(&path), "").maybe_hint(hint));
+}
+
+/// Why a rule between several params applies: the condition of its `if`, or the key that asks for another one; with what the
+/// schema itself says of it (`x-because`).
+fn because(place: &Place<'_>, error: &ValidationError<'_>) -> Option<(String, Option<String>)> {
+    let rule = error.schema_path().as_str();
+    let (at, branch) = ["/then", "/else"]
+        .iter()
+        .filter_map(|branch| Some((rule.rfind(&format!("{branch}/"))?, *branch)))
+        .max_by_key(|(at, _)| *at)
+        .or_else(|| rule.rfind("/dependentRequired").map(|at| (at, "/dependentRequired")))?;
+    let owner = place.schema.pointer(&rule[..at])?;
+    let says = owner.get("x-because").and_then(Value::as_str).map(str::to_owned);
+    if branch == "/dependentRequired" {
+        let Kind::Required { property } = error.kind() else { return None };
+        let given = error.instance().as_object()?;
+        let asks = |(key, wanted): &(&String, &Value)| {
+            given.contains_key(*key) && wanted.as_array().is_some_and(|wanted| wanted.contains(property))
+        };
+        let (key, _) = owner.get("dependentRequired")?.as_object()?.iter().find(asks)?;
+        return Some((format!("`{key}` is given"), says));
+    }
+    let properties = owner.get("if")?.get("properties")?.as_object()?;
+    let mut parts = Vec::new();
+    for (name, rule) in properties {
+        let words = match (rule.get("const"), rule.get("enum").and_then(Value::as_array)) {
+            (Some(constant), _) => format!("`{}`", plain(constant)),
+            (None, Some(options)) => {
+                let options: Vec<String> = options.iter().map(plain).collect();
+                format!("one of {}", list(options.iter().map(String::as_str)))
+            }
+            (None, None) => return Some((format!("of the value of `{name}`"), says)),
+        };
+        parts.push(format!("`{name}` is {}{words}", if branch == "/else" { "not " } else { "" }));
+    }
+    (!parts.is_empty()).then(|| (parts.join(if branch == "/else" { " or " } else { " and " }), says))
 }
 
 /// None of several forms fits: says what is wrong with the one that was meant, or which there are.

@@ -50,6 +50,7 @@ impl Group {
         command
             .env_clear()
             .envs(environment(launch.env, launch.folder, &token))
+            .envs(launch.secrets.variables())
             .current_dir(launch.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -10,6 +10,8 @@ use std::{
 
 use stagewright_protocol::Level;
 
+use super::{RedactedStream, Redactor};
+
 /// Lines kept for error texts.
 const TAIL_LINES: usize = 20;
 
@@ -25,11 +27,15 @@ struct State {
     room: u64,
     tail: VecDeque<String>,
     partial: Vec<u8>,
+    stream: RedactedStream,
+    /// What was written last did not end its line.
+    within_line: bool,
     failed: Option<io::Error>,
 }
 
 impl Log {
-    pub(super) fn new(path: Option<&Path>, room: u64) -> io::Result<Self> {
+    /// A log in a file; what goes into it goes through the redactor.
+    pub(super) fn new(path: Option<&Path>, room: u64, redactor: &Redactor) -> io::Result<Self> {
         // A retry appends to the log of the attempt before it.
         let file = path.map(|path| File::options().create(true).append(true).open(path)).transpose()?;
         Ok(Self(Arc::new(Mutex::new(State {
@@ -37,6 +43,8 @@ impl Log {
             room,
             tail: VecDeque::new(),
             partial: Vec::new(),
+            stream: redactor.stream(),
+            within_line: false,
             failed: None,
         }))))
     }
@@ -48,28 +56,33 @@ impl Log {
     /// Bytes from stderr.
     pub(super) fn stderr(&self, bytes: &[u8]) {
         let mut state = self.state();
-        state.write(bytes);
-        for byte in bytes {
-            if *byte == b'\n' {
-                state.end_line();
-            } else if state.partial.len() < TAIL_WIDTH {
-                state.partial.push(*byte);
-            }
-        }
+        let bytes = state.stream.push(bytes);
+        state.keep(&bytes);
     }
 
-    /// A log event.
+    /// No more bytes come from stderr.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        let rest = state.stream.finish();
+        state.keep(&rest);
+    }
+
+    /// A log event, redacted.
     pub(super) fn event(&self, level: Level, message: &str) {
         let word = match level {
             Level::Debug => "debug",
             Level::Info => "info",
             Level::Warning => "warning",
         };
-        self.state().write(format!("[{word}] {message}\n").as_bytes());
+        let mut state = self.state();
+        // A line of stderr that is not at its end yet goes on below.
+        let start = if state.within_line { "\n" } else { "" };
+        state.write(format!("{start}[{word}] {message}\n").as_bytes());
     }
 
     /// The last lines of stderr.
     pub(super) fn tail(&self) -> Vec<String> {
+        self.end();
         let mut state = self.state();
         state.end_line();
         state.tail.iter().cloned().collect()
@@ -82,6 +95,17 @@ impl Log {
 }
 
 impl State {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.write(bytes);
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.end_line();
+            } else if self.partial.len() < TAIL_WIDTH {
+                self.partial.push(*byte);
+            }
+        }
+    }
+
     fn end_line(&mut self) {
         let bytes = std::mem::take(&mut self.partial);
         let line = String::from_utf8_lossy(&bytes);
@@ -97,6 +121,9 @@ impl State {
     }
 
     fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.within_line = *last != b'\n';
+        }
         let Some(file) = self.file.as_mut().filter(|_| self.room > 0) else { return };
         let kept = bytes.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
         let mut result = file.write_all(&bytes[..kept]);
@@ -120,7 +147,7 @@ mod tests {
     fn keeps_the_last_lines_and_bounds_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = Log::new(Some(&path), 64).unwrap();
+        let log = Log::new(Some(&path), 64, &Redactor::default()).unwrap();
         (0..50).for_each(|i| log.stderr(format!("line {i}\n").as_bytes()));
         log.stderr(b"\x1b[31mred\x1b[0m torn");
         let tail = log.tail();

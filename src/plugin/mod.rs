@@ -14,6 +14,7 @@ mod log;
 mod outputs;
 mod processes;
 mod sandbox;
+mod secrets;
 mod session;
 mod watch;
 
@@ -29,6 +30,7 @@ pub use error::{Exit, PluginError};
 pub use group::end_leftover;
 pub use outputs::check as check_outputs;
 pub use sandbox::{Sandbox, SandboxSupport};
+pub use secrets::{MASK, RedactedStream, Redactor, SHORTEST_SECRET, Secrets};
 use session::Session;
 use stagewright_protocol::{
     Event, MAX_LINE_BYTES, Manifest, Platform, Request, Response, RunRequest, RunResult,
@@ -43,6 +45,8 @@ pub struct Launch<'a> {
     pub folder: &'a Path,
     /// Environment variables beside those of [`PASSED_VARIABLES`]; they win.
     pub env: &'a BTreeMap<String, String>,
+    /// More variables, whose values are taken out of everything the program says.
+    pub secrets: &'a Secrets,
     /// File that gets what the program writes to stderr and its log events.
     pub log: Option<&'a Path>,
     /// File that names the process group while it lives, for [`end_leftover`].
@@ -133,6 +137,7 @@ pub async fn run(
     match Session::converse(launch, &Request::Run(Box::new(request)), on_event, cancel).await? {
         Response::Result(result) => {
             let outputs = outputs::check(&result, manifest, &folder)
+                .map_err(|what| launch.secrets.redactor().text(&what))
                 .map_err(|what| PluginError::Lie { program: error::program_name(launch.program), what })?;
             Ok(Finished { result, outputs })
         }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Cancel, Launch, PluginError,
+    Cancel, Launch, PluginError, Redactor,
     error::{program_name, size},
     group::{Group, Streams},
     lines::{Line, Lines},
@@ -35,6 +35,7 @@ pub(super) struct Session<'a> {
     lines: Lines<ChildStdout>,
     log: Log,
     stderr: JoinHandle<()>,
+    redactor: Redactor,
     deadline: Option<Instant>,
     /// The leader is gone, and the rest of the group was killed: what is still in the pipe is all there will be.
     leaderless: Option<Instant>,
@@ -72,7 +73,8 @@ impl<'a> Session<'a> {
 
     async fn start(launch: &'a Launch<'a>) -> Result<Self, PluginError> {
         let program = program_name(launch.program);
-        let log = Log::new(launch.log, launch.limits.log).map_err(|source| PluginError::Io {
+        let redactor = launch.secrets.redactor();
+        let log = Log::new(launch.log, launch.limits.log, &redactor).map_err(|source| PluginError::Io {
             program: program.clone(),
             action: "open the log of",
             source,
@@ -93,6 +95,7 @@ impl<'a> Session<'a> {
             lines: Lines::new(stdout, limits.line, limits.conversation),
             stderr: tokio::spawn(keep_stderr(stderr, log.clone())),
             log,
+            redactor,
             deadline: limits.total.map(|total| Instant::now() + total),
             leaderless: None,
         })
@@ -117,8 +120,8 @@ impl<'a> Session<'a> {
             Err(Stop::Flood(what)) => return Err(no_hello(format!("it began with {what}"))),
             Err(stop) => return Err(Failed::Stop(stop)),
         };
-        let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
-            return Err(no_hello(format!("it began with {} instead of a hello", excerpt(&line))));
+        let Some(hello) = self.message::<Hello>(&line) else {
+            return Err(no_hello(format!("it began with {} instead of a hello", self.excerpt(&line))));
         };
         match common_version(VERSIONS, &hello.versions) {
             Some(_) => Ok(()),
@@ -135,18 +138,31 @@ impl<'a> Session<'a> {
         self.send(request).await;
         loop {
             let line = self.next(cancel, self.launch.limits.silence).await.map_err(Failed::Stop)?;
-            match serde_json::from_slice::<Response>(&line) {
-                Ok(Response::Event(event)) => {
+            match self.message::<Response>(&line) {
+                Some(Response::Event(event)) => {
                     if let Event::Log { level, message } = &event {
                         self.log.event(*level, message);
                     }
                     on_event(event);
                 }
-                Ok(Response::Unknown) => {}
-                Ok(response) => return Ok(response),
-                Err(_) => return Err(Failed::Junk(excerpt(&line))),
+                Some(Response::Unknown) => {}
+                Some(response) => return Ok(response),
+                None => return Err(Failed::Junk(self.excerpt(&line))),
             }
         }
+    }
+
+    /// A line as a message, without secrets.
+    fn message<T: serde::de::DeserializeOwned>(&self, line: &[u8]) -> Option<T> {
+        if self.redactor.is_empty() {
+            return serde_json::from_slice(line).ok();
+        }
+        serde_json::from_value(self.redactor.json(serde_json::from_slice(line).ok()?)).ok()
+    }
+
+    /// The start of a line that is no message, without secrets.
+    fn excerpt(&self, line: &[u8]) -> String {
+        excerpt(&self.redactor.text(&String::from_utf8_lossy(line)))
     }
 
     async fn send<T: serde::Serialize>(&mut self, message: &T) {
@@ -292,10 +308,11 @@ async fn keep_stderr(mut stderr: ChildStderr, log: Log) {
     while let Ok(length @ 1..) = stderr.read(&mut buffer).await {
         log.stderr(&buffer[..length]);
     }
+    log.end();
 }
 
-fn excerpt(line: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
+fn excerpt(line: &str) -> String {
+    let text: String = line.chars().filter(|c| !c.is_control()).collect();
     if text.chars().count() <= EXCERPT {
         return format!("`{text}`");
     }

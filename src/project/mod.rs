@@ -1,19 +1,23 @@
 //! A folder → a plan in one call: reads the files that the spec names, asks the catalog, compiles.
 
+mod hash_files;
+
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use hash_files::HashFiles;
 
 use crate::{
     catalog::{Catalog, CatalogError, Described, Host},
     config::Config,
-    plan::{self, CompileInputs, PathKind, Plan},
+    plan::{self, CompileInputs, Overrides, PathKind, Plan},
     record::git_state,
-    spec::{self, Diagnostic, PipelineSpec, types::ParamsSpec},
+    spec::{self, Diagnostic, PipelineSpec, Sources},
 };
 
 /// A pipeline that compiled.
@@ -24,16 +28,7 @@ pub struct Pipeline {
     /// Warnings about the file, with their places.
     pub warnings: Vec<Diagnostic>,
     /// What was read.
-    pub source: Source,
-}
-
-/// A pipeline file's text, to show findings in.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Path relative to the project root.
-    pub file: PathBuf,
-    /// Its text.
-    pub text: String,
+    pub sources: Sources,
 }
 
 /// Why there is no plan.
@@ -63,22 +58,16 @@ pub enum ProjectError {
         /// The project's root.
         root: PathBuf,
     },
-    /// A params file is not a map.
-    #[error("{path} holds no params: {reason}")]
-    Params {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
     /// Stage programs that the pipeline uses are there and do not work.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Programs(Vec<CatalogError>),
     /// The pipeline file is wrong.
-    #[error("{} has {} finding(s)", pipeline.file.display(), findings.len())]
+    #[error("{} has {} finding(s)", file.display(), findings.len())]
     Invalid {
-        /// The file's text.
-        pipeline: Source,
+        /// The pipeline file, relative to the project root.
+        file: PathBuf,
+        /// The texts of all its files.
+        sources: Sources,
         /// What is wrong, in the order of the file; warnings among it.
         findings: Vec<Diagnostic>,
     },
@@ -112,107 +101,83 @@ pub fn find_pipeline(config: &Config, named: Option<&Path>, folder: &Path) -> Re
     }
 }
 
-/// Reads and compiles the pipeline file `file` (relative to the project root).
-pub async fn load(config: &Config, file: &Path) -> Result<Pipeline, ProjectError> {
+/// Everything a plan is made of, read and asked for once; [`Draft::compile`] makes plans of it, with other overrides each
+/// time.
+#[derive(Debug)]
+pub struct Draft {
+    spec: PipelineSpec,
+    file: PathBuf,
+    described: Described,
+    host: BTreeMap<String, Value>,
+    git: Value,
+}
+
+/// Reads the pipeline file `file` (relative to the project root) and what it names.
+pub async fn open(config: &Config, file: &Path) -> Result<Draft, ProjectError> {
     let path = config.root.join(file);
     let text =
         fs::read_to_string(&path).map_err(|error| ProjectError::Read { path, reason: error.to_string() })?;
-    let source = Source { file: file.to_owned(), text };
-    let invalid = |findings| ProjectError::Invalid { pipeline: source.clone(), findings };
-    let spec = spec::parse(&file.display().to_string(), &source.text).map_err(invalid)?;
+    let mut read = |path: &str| fs::read_to_string(config.root.join(path)).map_err(|error| error.to_string());
+    let spec = spec::read(&file.to_string_lossy(), &text, &mut read);
 
     let catalog = Catalog::find(config);
-    let used = spec.stages.iter().map(|stage| stage.uses.program.value.as_str());
-    let described = catalog.describe(used.collect::<std::collections::BTreeSet<_>>()).await;
-    let params = read_params(config, &spec.params)?;
-    let plan = compile(config, &spec, file, described, params).map_err(|error| match error {
-        Refusal::Findings(findings) => invalid(findings),
-        Refusal::Programs(faults) => ProjectError::Programs(faults),
-    })?;
-    Ok(Pipeline { plan, warnings: spec.warnings.clone(), source })
-}
-
-enum Refusal {
-    Findings(Vec<Diagnostic>),
-    Programs(Vec<CatalogError>),
-}
-
-fn compile(
-    config: &Config,
-    spec: &PipelineSpec,
-    file: &Path,
-    described: Described,
-    params: Value,
-) -> Result<Plan, Refusal> {
-    let host = described.host_facts(&Host::detect());
+    let used =
+        spec.stages.iter().map(|stage| stage.uses.program.value.as_str()).filter(|name| !name.is_empty());
+    let mut described = catalog.describe(used.collect::<std::collections::BTreeSet<_>>()).await;
     // A program that is there and broken is the machine's fault, one that is not there the pipeline's (or a slip of
     // the pen), which the plan says with its place.
-    let (broken, unknown): (Vec<_>, Vec<_>) =
-        described.faults.into_values().partition(|fault| !matches!(fault, CatalogError::Unknown { .. }));
-    drop(unknown);
+    let broken: Vec<_> = std::mem::take(&mut described.faults)
+        .into_values()
+        .filter(|fault| !matches!(fault, CatalogError::Unknown { .. }))
+        .collect();
     if !broken.is_empty() {
-        return Err(Refusal::Programs(broken));
+        return Err(ProjectError::Programs(broken));
     }
+    let host = described.host_facts(&Host::detect());
     let git = git_state(&config.root).map_or(
         Value::Null,
         |state| json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty }),
     );
-    let path_kind = |path: &Path| match fs::metadata(config.root.join(path)) {
-        Ok(meta) if meta.is_dir() => PathKind::Folder,
-        Ok(_) => PathKind::File,
-        Err(_) => PathKind::Missing,
-    };
-    plan::compile(
-        spec,
-        CompileInputs {
-            params,
-            catalog: &described.programs,
-            host: &host,
-            git,
-            env: BTreeMap::new(),
-            file: file.to_owned(),
-            path_exists: &path_kind,
-        },
-    )
-    .map_err(Refusal::Findings)
+    Ok(Draft { spec, file: file.to_owned(), described, host, git })
 }
 
-/// Inline params as they are; those of files merged, later files over earlier ones, map by map.
-fn read_params(config: &Config, params: &ParamsSpec) -> Result<Value, ProjectError> {
-    match params {
-        ParamsSpec::None => Ok(json!({})),
-        ParamsSpec::Inline(value) => Ok(value.literal().unwrap_or_else(|| json!({}))),
-        ParamsSpec::Files(files) => {
-            let mut merged = Map::new();
-            for file in files {
-                let path = config.root.join(&file.value);
-                let text = fs::read_to_string(&path)
-                    .map_err(|error| ProjectError::Read { path: path.clone(), reason: error.to_string() })?;
-                let value: Value = serde_yaml::from_str(&text).map_err(|error| ProjectError::Params {
-                    path: path.clone(),
-                    reason: error.to_string(),
-                })?;
-                match value {
-                    Value::Object(fields) => merge(&mut merged, fields),
-                    Value::Null => {}
-                    _ => {
-                        return Err(ProjectError::Params {
-                            path,
-                            reason: "a map of params is wanted".to_owned(),
-                        });
-                    }
-                }
-            }
-            Ok(Value::Object(merged))
-        }
+/// Reads and compiles the pipeline file `file` (relative to the project root).
+pub async fn load(config: &Config, file: &Path, overrides: &Overrides) -> Result<Pipeline, ProjectError> {
+    open(config, file).await?.compile(config, overrides)
+}
+
+impl Draft {
+    /// The pipeline as written.
+    pub fn spec(&self) -> &PipelineSpec {
+        &self.spec
     }
-}
 
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (_, value) => drop(into.insert(key, value)),
-        }
+    /// Compiles a plan; looks at the work tree for the paths that stages read.
+    pub fn compile(&self, config: &Config, overrides: &Overrides) -> Result<Pipeline, ProjectError> {
+        let path_kind = |path: &Path| match fs::metadata(config.root.join(path)) {
+            Ok(meta) if meta.is_dir() => PathKind::Folder,
+            Ok(_) => PathKind::File,
+            Err(_) => PathKind::Missing,
+        };
+        let hash = HashFiles::new(&config.root);
+        let plan = plan::compile(
+            &self.spec,
+            CompileInputs {
+                overrides,
+                catalog: &self.described.programs,
+                host: &self.host,
+                git: self.git.clone(),
+                env: BTreeMap::new(),
+                file: self.file.clone(),
+                path_exists: &path_kind,
+                hash_files: &|patterns| hash.digest(patterns),
+            },
+        )
+        .map_err(|findings| ProjectError::Invalid {
+            file: self.file.clone(),
+            sources: self.spec.sources.clone(),
+            findings,
+        })?;
+        Ok(Pipeline { plan, warnings: self.spec.warnings.clone(), sources: self.spec.sources.clone() })
     }
 }

@@ -69,6 +69,45 @@ pub enum RecordError {
         /// The newest format that can be read.
         readable: u32,
     },
+    /// There is no run at all.
+    #[error("this project has no run yet")]
+    NoRuns,
+    /// Nothing has this name.
+    #[error("no run's id begins or ends with `{name}`")]
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// Several runs have this name.
+    #[error("the ids of {count} runs begin or end with `{name}`")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// `last~N` goes back too far.
+    #[error("`{name}` goes back too far: {}", if *.count == 1 { "there is one run in all".to_owned() } else { format!("there are {count} runs in all") })]
+    TooFar {
+        /// The name.
+        name: String,
+        /// How many runs there are.
+        count: usize,
+    },
+    /// The text can't be the name of a run.
+    #[error(
+        "`{name}` is no name of a run: the beginning or end of its id (4 characters or more), `last` or `last~1` is wanted"
+    )]
+    Name {
+        /// The text.
+        name: String,
+    },
+    /// No run belongs to this sweep, or to any.
+    #[error("{}", match .name { Some(name) => format!("no sweep's id begins or ends with `{name}`"), None => "this project has no sweep or search yet".to_owned() })]
+    NoSweep {
+        /// The name; none where the last one was asked for.
+        name: Option<String>,
+    },
     /// There is no such run.
     #[error("there is no run {run} in {path}")]
     NoRun {

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stagewright_protocol::{Fault, GateStatus, Level};
 
-use super::{Measured, Reason, RunId, StoredOutput};
+use super::{Material, Measured, Reason, RunId, StoredOutput, SweepId};
 use crate::{
     digest::Digest,
-    plan::{ActionKey, FailureClass, StageId},
+    plan::{ActionKey, FailureClass, Goal, StageId},
 };
 
 /// One event. Displays, records and reports see a run through these and nothing else.
@@ -40,6 +41,12 @@ pub enum RunEvent {
         isolation: Option<Isolation>,
         /// Warnings of the plan.
         warnings: Vec<String>,
+        /// Values that stood in for those of the pipeline.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        set: Vec<Setting>,
+        /// The sweep or search that the run is a part of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sweep: Option<SweepMember>,
     },
     /// A stage's program is about to be started.
     StageStarted {
@@ -139,6 +146,9 @@ pub enum RunEvent {
         reason: String,
         /// Its action key, where its inputs were known.
         key: Option<ActionKey>,
+        /// What the key was made of, where it is known.
+        #[serde(default, skip_serializing_if = "Material::is_empty")]
+        material: Material,
         /// Run in which the result was made, for `ran` and `cached`.
         made_in: Option<RunId>,
         /// Outputs by port, for `ran` and `cached`.
@@ -178,6 +188,9 @@ pub enum RunEvent {
         outcome: RunOutcome,
         /// Wall time in milliseconds.
         duration_ms: u64,
+        /// How many stages ended how, so that a list of runs need not read all of the log.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        counts: BTreeMap<Outcome, u64>,
     },
     /// An event of a later release within the same format: ignored.
     #[serde(other)]
@@ -193,6 +206,31 @@ impl RunEvent {
             _ => true,
         }
     }
+}
+
+/// A value given on the command line or by a search, in place of the pipeline's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Setting {
+    /// The place: `params.epochs`, `train.with.optimizer.lr`.
+    pub key: String,
+    /// The value.
+    pub value: Value,
+}
+
+/// A run's part in a sweep or search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SweepMember {
+    /// Id that all runs of the sweep share.
+    pub sweep: SweepId,
+    /// Number of this run, from 1.
+    pub trial: u32,
+    /// How many were planned.
+    pub of: u32,
+    /// What a search is after; none for a plain sweep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Goal>,
 }
 
 /// How a stage ended.

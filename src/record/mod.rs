@@ -10,23 +10,30 @@
 //! The event log has one writer, appends whole lines and never rewrites them, so a killed run leaves at worst a torn last
 //! line, which readers drop.
 
+mod brief;
 mod error;
 mod event;
 mod git;
 mod history;
 mod id;
+mod material;
+mod named;
 mod reader;
 mod reason;
 mod result;
 mod writer;
 
+pub use brief::{RunBrief, brief};
 pub use error::RecordError;
 pub use event::{
-    Failure, GitState, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, TargetVerdict,
+    Failure, GitState, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
+    SweepMember, TargetVerdict,
 };
 pub use git::{git_state, work_tree};
 pub use history::{History, LastResult};
-pub use id::RunId;
+pub use id::{RunId, SweepId};
+pub use material::{Material, flatten};
+pub use named::{RunName, find_run, sweep_runs};
 pub use reader::{RunRecord, RunState, StageRecord, is_running, list_runs, read_run};
 pub use reason::{Reason, differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ActionResult, Failure, GitState, HostState, Isolation, Measured, MetricValue, Outcome, RECORD_VERSION,
-    Reason, RecordError, RunEvent, RunId, RunOutcome, StoredOutput, TargetVerdict,
+    ActionResult, Failure, GitState, HostState, Isolation, Material, Measured, MetricValue, Outcome,
+    RECORD_VERSION, Reason, RecordError, RunEvent, RunId, RunOutcome, Setting, StoredOutput, SweepMember,
+    TargetVerdict,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
 use crate::{
@@ -45,6 +46,10 @@ pub struct RunRecord {
     pub isolation: Option<Isolation>,
     /// Warnings of the plan.
     pub warnings: Vec<String>,
+    /// Values that stood in for those of the pipeline.
+    pub set: Vec<Setting>,
+    /// The sweep or search that it is a part of.
+    pub sweep: Option<SweepMember>,
     /// Stages in the order of the plan.
     pub stages: Vec<StageRecord>,
     /// Verdicts on the pipeline's targets.
@@ -89,6 +94,8 @@ pub struct StageRecord {
     pub attempts: u32,
     /// Its action key.
     pub key: Option<ActionKey>,
+    /// What the key was made of; empty where it was not known, and in records of the first release.
+    pub material: Material,
     /// Run in which its result was made.
     pub made_in: Option<RunId>,
     /// Outputs by port.
@@ -110,7 +117,8 @@ pub struct StageRecord {
 }
 
 impl StageRecord {
-    fn new(stage: StageId) -> Self {
+    /// A stage of which nothing is known yet.
+    pub fn new(stage: StageId) -> Self {
         Self {
             stage,
             outcome: None,
@@ -120,6 +128,7 @@ impl StageRecord {
             ended: None,
             attempts: 0,
             key: None,
+            material: Material::new(),
             made_in: None,
             outputs: BTreeMap::new(),
             measured: Measured::default(),
@@ -148,6 +157,8 @@ impl RunRecord {
             host: None,
             isolation: None,
             warnings: Vec::new(),
+            set: Vec::new(),
+            sweep: None,
             stages: Vec::new(),
             targets: Vec::new(),
             statement: None,
@@ -183,6 +194,8 @@ impl RunRecord {
                 host,
                 isolation,
                 warnings,
+                set,
+                sweep,
             } => {
                 self.started = Some(at);
                 self.pipeline = pipeline;
@@ -193,6 +206,8 @@ impl RunRecord {
                 self.host = Some(host);
                 self.isolation = isolation;
                 self.warnings = warnings;
+                self.set = set;
+                self.sweep = sweep;
             }
             RunEvent::StageStarted { at, stage, key, attempt, reasons, log, .. } => {
                 let record = self.entry(stage);
@@ -222,6 +237,7 @@ impl RunRecord {
                 outcome,
                 reason,
                 key,
+                material,
                 made_in,
                 outputs,
                 measured,
@@ -234,6 +250,7 @@ impl RunRecord {
                 record.outcome = Some(outcome);
                 record.reason = reason;
                 record.key = key.or(record.key);
+                record.material = material;
                 record.made_in = made_in;
                 record.outputs = outputs;
                 record.measured = measured;
@@ -332,6 +349,21 @@ fn is_alive(folder: &Path) -> Result<bool, RecordError> {
     }
 }
 
+/// Refuses what is no event log, and one of a later format.
+pub(super) fn check_header(path: &Path, line: &[u8]) -> Result<(), RecordError> {
+    let header: Header =
+        serde_json::from_slice(line).map_err(|_| RecordError::NoHeader { path: path.to_owned() })?;
+    if header.stagewright_run > RECORD_VERSION {
+        return Err(RecordError::NewerRecord {
+            path: path.to_owned(),
+            format: header.stagewright_run,
+            readable: RECORD_VERSION,
+            writer: header.writer,
+        });
+    }
+    Ok(())
+}
+
 fn parse(path: &Path, run: RunId, bytes: &[u8]) -> Result<RunRecord, RecordError> {
     let mut record = RunRecord::new(run);
     // A line without its newline was cut off by the death of the writer, however complete it looks.
@@ -345,16 +377,7 @@ fn parse(path: &Path, run: RunId, bytes: &[u8]) -> Result<RunRecord, RecordError
             Err(RecordError::NoHeader { path: path.to_owned() })
         };
     };
-    let header: Header =
-        serde_json::from_slice(first).map_err(|_| RecordError::NoHeader { path: path.to_owned() })?;
-    if header.stagewright_run > RECORD_VERSION {
-        return Err(RecordError::NewerRecord {
-            path: path.to_owned(),
-            format: header.stagewright_run,
-            readable: RECORD_VERSION,
-            writer: header.writer,
-        });
-    }
+    check_header(path, first)?;
     for (index, line) in lines {
         let event = serde_json::from_slice(line).map_err(|error| RecordError::Line {
             path: path.to_owned(),

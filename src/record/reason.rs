@@ -24,6 +24,9 @@ pub enum Reason {
         from: Option<String>,
         /// Value now; none if there is none.
         to: Option<String>,
+        /// Params of the pipeline that the field is made of: `params.train.lr`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        params: Vec<String>,
     },
     /// The content of an input differs.
     InputChanged {
@@ -57,14 +60,15 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FirstRun => formatter.write_str("first run"),
-            Self::Changed { field, from: Some(from), to: Some(to) } => {
-                write!(formatter, "{field} {from} → {to}")
+            Self::Changed { field, from, to, params } => {
+                match (from, to) {
+                    (Some(from), Some(to)) => write!(formatter, "{field} {from} → {to}")?,
+                    (None, Some(to)) => write!(formatter, "{field} added ({to})")?,
+                    (Some(from), None) => write!(formatter, "{field} removed (was {from})")?,
+                    (None, None) => write!(formatter, "{field} changed")?,
+                }
+                if params.is_empty() { Ok(()) } else { write!(formatter, ", by {}", params.join(", ")) }
             }
-            Self::Changed { field, from: None, to: Some(to) } => write!(formatter, "{field} added ({to})"),
-            Self::Changed { field, from: Some(from), to: None } => {
-                write!(formatter, "{field} removed (was {from})")
-            }
-            Self::Changed { field, from: None, to: None } => write!(formatter, "{field} changed"),
             Self::InputChanged { input } => write!(formatter, "inputs.{input} changed"),
             Self::Lost { blobs: 1 } => formatter.write_str("result lost: 1 blob missing"),
             Self::Lost { blobs } => write!(formatter, "result lost: {blobs} blobs missing"),
@@ -95,6 +99,26 @@ pub fn differences(last: &KeyMaterial, now: &KeyMaterial) -> Vec<Reason> {
     found
 }
 
+impl Reason {
+    /// Names the params behind a changed field, which `reads` has by field.
+    #[must_use]
+    pub fn named(mut self, reads: &BTreeMap<String, Vec<String>>) -> Self {
+        if let Self::Changed { field, params, .. } = &mut self {
+            // The field that reads a param may stand above the one that changed, where it reads a whole map.
+            let above = |read: &str| {
+                field.strip_prefix(read).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let found = reads.iter().filter(|(read, _)| above(read));
+            for param in found.flat_map(|(_, params)| params) {
+                if !params.contains(param) {
+                    params.push(param.clone());
+                }
+            }
+        }
+        self
+    }
+}
+
 fn plain<T: PartialEq + fmt::Display>(found: &mut Vec<Reason>, field: &str, from: &T, to: &T) {
     if from != to {
         found.push(changed(field, Some(from.to_string()), Some(to.to_string())));
@@ -102,7 +126,12 @@ fn plain<T: PartialEq + fmt::Display>(found: &mut Vec<Reason>, field: &str, from
 }
 
 fn changed(field: &str, from: Option<String>, to: Option<String>) -> Reason {
-    Reason::Changed { field: field.to_owned(), from: from.map(shorten), to: to.map(shorten) }
+    Reason::Changed {
+        field: field.to_owned(),
+        from: from.map(shorten),
+        to: to.map(shorten),
+        params: Vec::new(),
+    }
 }
 
 fn shorten(text: String) -> String {

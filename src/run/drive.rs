@@ -1,5 +1,6 @@
 //! The owner of a run's state: one loop that looks, starts, listens and settles.
 
+mod decide;
 mod settle;
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::Value;
 use stagewright_protocol::{Event, Level};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -18,6 +20,7 @@ use tokio::{
 use super::{
     RunError, RunOptions, RunSummary, StageSummary,
     commit::place_exports,
+    conditions::dependencies,
     failure,
     folders::Folders,
     inputs::{Fingerprints, Resolved, Settled, resolve},
@@ -33,9 +36,11 @@ use crate::{
     catalog::Host,
     config::Config,
     lineage::{Attestor, RunFacts},
-    plan::{Action, ActionKey, Plan, Source, StageId},
+    plan::{Action, ActionKey, Place, Plan, StageId},
+    plugin::Cancel,
     record::{
-        Failure, History, HostState, Outcome, Reason, RunEvent, RunId, RunWriter, TargetVerdict, git_state,
+        Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter, Setting,
+        TargetVerdict, flatten, git_state,
     },
     store::LocalStore,
 };
@@ -75,9 +80,13 @@ struct Driver<'a> {
     in_flight: HashMap<ActionKey, Vec<Node>>,
     /// Why each stage that had to run had to.
     reasons: HashMap<Node, (ActionKey, Vec<Reason>)>,
+    /// What the keys of stages that had to run were made of, until they end.
+    materials: HashMap<Node, Material>,
     /// Threads and bytes of memory that each stage that runs was granted.
     granted: HashMap<Node, (u32, u64)>,
     settled: BTreeMap<StageId, Settled>,
+    /// What the conditions of stages saw that hold.
+    saw: HashMap<Node, String>,
     began: Vec<Option<Instant>>,
     summaries: Vec<Option<StageSummary>>,
     open_targets: Vec<usize>,
@@ -132,6 +141,8 @@ pub(super) async fn drive(
         host: host.clone(),
         isolation: Some(isolation(options.sandbox, Some(plan))),
         warnings: plan.warnings.clone(),
+        set: plan.overrides.entries().iter().map(setting).collect(),
+        sweep: options.sweep.clone(),
     })?;
     let capacity = Capacity {
         cpus: options.cpus.unwrap_or(detected.cpus),
@@ -159,6 +170,7 @@ pub(super) async fn drive(
             silence: options.silence,
             writable: options.sandbox.then(|| config.writable.clone()),
             grace: options.grace,
+            secrets: options.secrets.clone(),
             cancel: options.cancel.clone(),
         }),
         recorder,
@@ -171,8 +183,10 @@ pub(super) async fn drive(
         queued: HashMap::new(),
         in_flight: HashMap::new(),
         reasons: HashMap::new(),
+        materials: HashMap::new(),
         granted: HashMap::new(),
         settled: BTreeMap::new(),
+        saw: HashMap::new(),
         began: vec![None; count],
         summaries: vec![None; count],
         open_targets: (0..plan.targets.len()).collect(),
@@ -188,19 +202,15 @@ fn works(plan: &Plan, history: &History) -> Vec<Work> {
     let positions: BTreeMap<&StageId, Node> =
         plan.actions.iter().enumerate().map(|(node, action)| (&action.id, node)).collect();
     let work = |(node, action): (Node, &Action)| {
-        let sources = action.inputs.values().flatten().filter_map(|binding| match &binding.source {
-            Source::Output { stage, .. } => Some(stage),
-            Source::Path(_) => None,
-        });
-        let mut after: Vec<Node> = sources
-            .chain(&action.needs)
+        let mut after: Vec<Node> = dependencies(action)
             .filter_map(|stage| positions.get(stage).copied())
             .filter(|before| *before < node)
             .collect();
         after.sort_unstable();
         after.dedup();
         let expected = history.usual(&action.id).unwrap_or(UNKNOWN_DURATION);
-        Work { after, resources: action.resources.clone(), expected }
+        let outlives = action.condition.as_ref().is_some_and(|condition| condition.asks_status);
+        Work { after, resources: action.resources.clone(), expected, outlives }
     };
     plan.actions.iter().enumerate().map(work).collect()
 }
@@ -257,10 +267,17 @@ impl Driver<'_> {
                 self.skip(node, reason.clone(), Settled::Skipped)?;
                 continue;
             }
+            if !self.decide(node, &action)? {
+                continue;
+            }
             let known = match resolve(&action, |stage| self.settled.get(stage)) {
                 Resolved::Known(known, notes) => {
                     self.warn(node, notes)?;
                     known
+                }
+                Resolved::Blocked(reason) => {
+                    self.block(node, reason)?;
+                    continue;
                 }
                 Resolved::Skip(reason) => {
                     self.skip(node, reason, Settled::Skipped)?;
@@ -319,8 +336,10 @@ impl Driver<'_> {
             let (threads, memory) = (grant.cpus, grant.memory);
             tracing::debug!(stage = %action.id, threads, memory, "granted");
             self.granted.insert(node, (threads, memory));
-            self.tasks
-                .spawn(async move { Done::Acted(node, act(shared, Job { action, miss, grant }, say).await) });
+            // What outlives the stop of the run is not stopped by it.
+            let cancel = if shared.cancel.is_cancelled() { Cancel::never() } else { shared.cancel.clone() };
+            let job = Job { action, miss, grant, cancel };
+            self.tasks.spawn(async move { Done::Acted(node, act(shared, job, say).await) });
         }
         Ok(())
     }
@@ -379,7 +398,8 @@ impl Driver<'_> {
 
     fn missed(&mut self, node: Node, miss: Box<Miss>) -> Result<(), RunError> {
         let id = self.actions[node].id.clone();
-        if let Some(reason) = self.stopping.clone() {
+        self.materials.insert(node, flatten(&miss.material));
+        if let Some(reason) = self.stopping.clone().filter(|_| !self.outlives(node)) {
             return self.cancel(node, Some(miss.key), reason);
         }
         if self.parts[node] == Part::Support {
@@ -453,6 +473,10 @@ impl Driver<'_> {
             _ => "an equal action has run before".to_owned(),
         }
     }
+}
+
+fn setting((place, value): &(Place, Value)) -> Setting {
+    Setting { key: place.to_string(), value: value.clone() }
 }
 
 pub(super) fn not_stored(stage: &StageId) -> Failure {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::SecretFault;
 use crate::{digest::CanonicalError, lineage::LineageError, record::RecordError, store::StoreError};
 
 /// Why a run could not be held or recorded. A stage that fails is no such error.
@@ -17,6 +18,9 @@ pub enum RunError {
         /// Names that exist.
         known: Vec<String>,
     },
+    /// Secrets without a value that can be used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Secrets(Vec<SecretFault>),
     /// The selection leaves nothing.
     #[error("no stage is both after `--from` and before `--until`")]
     NothingSelected,

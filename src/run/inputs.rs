@@ -50,6 +50,8 @@ pub(super) enum Resolved {
     Known(Vec<(String, Binding, Option<StoredInput>)>, Vec<String>),
     /// A stage it needs was skipped, so it is as well.
     Skip(String),
+    /// What it needs to read was not made.
+    Blocked(String),
     /// The binding leads to a port that the producer did not write.
     Missing(String),
 }
@@ -65,7 +67,11 @@ pub(super) struct StoredInput {
 /// what is there, and the second list says what is not.
 pub(super) fn resolve<'a>(action: &Action, settled: impl Fn(&StageId) -> Option<&'a Settled>) -> Resolved {
     let id = &action.id;
-    if let Some(needed) = action.needs.iter().find(|stage| matches!(settled(stage), Some(Settled::Skipped))) {
+    let asks_status = action.condition.as_ref().is_some_and(|condition| condition.asks_status);
+    let asked = action.condition.iter().flat_map(|condition| &condition.asks);
+    let needed =
+        action.needs.iter().chain(asked).find(|stage| matches!(settled(stage), Some(Settled::Skipped)));
+    if let Some(needed) = needed.filter(|_| !asks_status) {
         return Resolved::Skip(format!("`{needed}` was skipped"));
     }
     let (mut known, mut notes) = (Vec::new(), Vec::new());
@@ -98,6 +104,20 @@ pub(super) fn resolve<'a>(action: &Action, settled: impl Fn(&StageId) -> Option<
                 Some(Settled::Skipped) => {
                     dropped = Some(stage);
                     notes.push(format!("`{stage}` was skipped, so `{port}` goes without its `{from}`"));
+                }
+                // Its condition holds in spite of that.
+                Some(Settled::NoResult(outcome)) if asks_status => {
+                    let how = match outcome {
+                        Outcome::Cancelled => "was cancelled",
+                        Outcome::Blocked => "was blocked",
+                        _ => "failed",
+                    };
+                    if required {
+                        return Resolved::Blocked(format!(
+                            "`{stage}` {how}, and `{port}` needs its `{from}`"
+                        ));
+                    }
+                    notes.push(format!("`{stage}` {how}, so `{port}` goes without its `{from}`"));
                 }
                 // The driver comes here only when all producers have settled, and never for a blocked action.
                 _ => {

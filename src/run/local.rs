@@ -24,7 +24,7 @@ use super::{
 use crate::{
     lineage::Attestor,
     plan::{Action, StageId},
-    plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, SessionLimits},
+    plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, Secrets, SessionLimits},
     record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
     store::LocalStore,
 };
@@ -48,6 +48,7 @@ pub(super) struct Shared {
     /// What stages may write beside their own folders; none for stages that are not held to it.
     pub(super) writable: Option<Vec<PathBuf>>,
     pub(super) grace: Duration,
+    pub(super) secrets: Secrets,
     pub(super) cancel: Cancel,
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Job {
     pub(super) action: Arc<Action>,
     pub(super) miss: Box<Miss>,
     pub(super) grant: Grant,
+    /// Stops it.
+    pub(super) cancel: Cancel,
 }
 
 /// What happens while an action is carried out.
@@ -93,7 +96,7 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
     let job = Arc::new(job);
     // The receiver lives as long as the run; if it is gone, so is this task's purpose.
     let waits = |what: String| drop(say.send((job.grant.node, Said::Waits(what))));
-    let claim = lock::claim(&shared.store, &job.miss.key, shared.run, &shared.cancel, waits).await;
+    let claim = lock::claim(&shared.store, &job.miss.key, shared.run, &job.cancel, waits).await;
     let _claim = match claim {
         Ok(Some(claim)) => claim,
         Ok(None) => return Acted::Cancelled,
@@ -115,7 +118,7 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
         }
     }
     let (alone, gpus) = (job.action.resources.exclusive, &job.grant.gpus);
-    let _machine = match shared.shares.machine(alone, gpus, &shared.cancel, waits).await {
+    let _machine = match shared.shares.machine(alone, gpus, &job.cancel, waits).await {
         Ok(Some(held)) => held,
         Ok(None) => return Acted::Cancelled,
         Err(error) => return Acted::Failed(failure::from_io("lock the machine in", &shared.root, &error)),
@@ -129,13 +132,13 @@ async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Nod
     let mut attempt = 1;
     loop {
         let _ = say.send((job.grant.node, Said::Started { attempt }));
-        let failure = match attempt_once(shared, job, say).await {
+        let failure = match attempt_once(shared, job, attempt, say).await {
             Ok(result) => {
                 let result = Arc::new(result);
                 let placed = place(shared, job, &result).await;
                 return Acted::Done(result, placed);
             }
-            Err(_) if shared.cancel.is_cancelled() => return Acted::Cancelled,
+            Err(_) if job.cancel.is_cancelled() => return Acted::Cancelled,
             Err(None) => return Acted::Cancelled,
             Err(Some(failure)) => failure,
         };
@@ -148,7 +151,7 @@ async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Nod
         let _ = say.send((job.grant.node, Said::Retried { attempt, failure, pause }));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shared.cancel.cancelled() => return Acted::Cancelled,
+            () = job.cancel.cancelled() => return Acted::Cancelled,
         }
         attempt += 1;
     }
@@ -178,6 +181,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 async fn attempt_once(
     shared: &Arc<Shared>,
     job: &Arc<Job>,
+    attempt: u32,
     say: &UnboundedSender<(Node, Said)>,
 ) -> Result<ActionResult, Option<Failure>> {
     let (folder, inputs) = {
@@ -185,7 +189,7 @@ async fn attempt_once(
         blocking(move || prepare(&shared, &job)).await.map_err(Some)?
     };
     let started = Timestamp::now();
-    let outcome = converse(shared, job, &folder, inputs, say).await;
+    let outcome = converse(shared, job, &folder, inputs, attempt, say).await;
     let (shared, job) = (Arc::clone(shared), Arc::clone(job));
     blocking(move || {
         let stored = match outcome {
@@ -238,9 +242,10 @@ async fn converse(
     job: &Job,
     folder: &StageFolder,
     inputs: Vec<(String, NamedInput)>,
+    attempt: u32,
     say: &UnboundedSender<(Node, Said)>,
 ) -> Result<(Finished, Measured), PluginError> {
-    let Job { action, miss, grant } = job;
+    let Job { action, miss, grant, cancel } = job;
     let mut request = RunRequest {
         stage: action.id.0.clone(),
         params: action.params.clone(),
@@ -254,7 +259,10 @@ async fn converse(
     for (port, input) in inputs {
         request.inputs.entry(port).or_default().push(input);
     }
+    let secrets = shared.secrets.only(&action.secrets);
     let mut env = action.env.clone();
+    let run = shared.run.to_string();
+    env.extend(action.run_env.iter().map(|(name, text)| (name.clone(), text.fill(&run, attempt))));
     if !grant.gpus.is_empty() {
         env.entry("CUDA_VISIBLE_DEVICES".to_owned()).or_insert_with(|| grant.gpus.join(","));
     }
@@ -273,6 +281,7 @@ async fn converse(
         program: &action.program.path,
         folder: &scratch,
         env: &env,
+        secrets: &secrets,
         log: Some(&log),
         mark: Some(&mark),
         sandbox: sandbox.as_ref(),
@@ -297,8 +306,7 @@ async fn converse(
         }
         let _ = say.send((grant.node, Said::Event(event)));
     };
-    let finished =
-        plugin::run(&launch, &action.program.manifest, request, &mut on_event, &shared.cancel).await?;
+    let finished = plugin::run(&launch, &action.program.manifest, request, &mut on_event, cancel).await?;
     Ok((finished, measured))
 }
 
@@ -309,6 +317,7 @@ fn conclude(
     measured: Measured,
     started: Timestamp,
 ) -> Result<ActionResult, Failure> {
+    super::secrets::check_outputs(&job.action, &shared.secrets, &finished.outputs)?;
     let made = Made {
         action: &job.action,
         miss: &job.miss,

@@ -71,7 +71,9 @@ pub(super) fn look_up(
             // A file that is no entry is as good as none: running the stage again replaces it.
             Err(StoreError::Format { reason, .. }) => vec![Reason::Unreadable { why: reason }],
             Err(error) => return Err(failure::from_store(&error)),
-            Ok(None) => why_new(last, &material, key),
+            Ok(None) => {
+                why_new(last, &material, key).into_iter().map(|reason| reason.named(&action.reads)).collect()
+            }
             Ok(Some(entry)) => match usable(action, key, &entry, store)? {
                 Ok(result) => return Ok(Looked::Hit { key, result: Arc::new(result) }),
                 Err(reason) => vec![reason],

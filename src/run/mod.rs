@@ -11,6 +11,7 @@
 //! behind them, so consumers of a stage whose output did not change are hits.
 
 mod commit;
+mod conditions;
 mod drive;
 mod error;
 mod failure;
@@ -23,6 +24,7 @@ mod lookup;
 mod preview;
 mod recorder;
 pub mod scheduler;
+mod secrets;
 mod select;
 mod shares;
 mod targets;
@@ -32,13 +34,14 @@ use std::{sync::Arc, time::Duration};
 pub use error::RunError;
 pub use isolation::isolation;
 pub use preview::{Preview, StagePreview, preview};
+pub use secrets::SecretFault;
 
 use crate::{
     config::Config,
     lineage::Signing,
     plan::{ActionKey, Plan, StageId},
-    plugin::Cancel,
-    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, TargetVerdict},
+    plugin::{Cancel, Secrets},
+    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict},
     store::LocalStore,
 };
 
@@ -63,6 +66,10 @@ pub struct RunOptions {
     pub sandbox: bool,
     /// From asking a stage to stop to killing it.
     pub grace: Duration,
+    /// Values of the secrets that stages name.
+    pub secrets: Secrets,
+    /// The sweep or search that the run is a part of, for its record.
+    pub sweep: Option<SweepMember>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
@@ -81,6 +88,8 @@ impl Default for RunOptions {
             silence: None,
             sandbox: true,
             grace: Duration::from_secs(10),
+            secrets: Secrets::default(),
+            sweep: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }
@@ -154,6 +163,7 @@ pub async fn execute(
     events: &mut dyn FnMut(&RunEvent),
 ) -> Result<RunSummary, RunError> {
     let selected = select::select(plan, &options.select, &options.force)?;
+    secrets::check(plan, &selected, &options.secrets)?;
     let lock = lock::share(store, &options.cancel).await?;
     let summary = drive::drive(plan, options, &selected, store, config, events).await;
     drop(lock);

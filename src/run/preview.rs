@@ -1,16 +1,21 @@
 //! What a run would do, without doing it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     RunError, RunOptions,
+    conditions::{View, undecided},
     inputs::{Fingerprints, Resolved, Settled, resolve},
     lookup::{Looked, Question, look_up},
     select::{Part, select},
 };
 use crate::{
     config::Config,
-    plan::{ActionKey, Plan, Source, StageId},
+    plan::{ActionKey, Decision, Plan, Source, StageId},
     record::{Failure, History, Reason, RunId},
     store::LocalStore,
 };
@@ -41,6 +46,18 @@ pub enum Preview {
         /// Why no stored result serves.
         reasons: Vec<Reason>,
     },
+    /// Its `if:` is decided when these stages have ended.
+    Conditional {
+        /// The condition as written.
+        condition: String,
+        /// Stages it asks that have to run first.
+        waits_for: Vec<StageId>,
+    },
+    /// Skipped if these stages are, which is not decided yet.
+    Hanging {
+        /// Stages it needs whose `if:` is still to be decided, or that hang on such a stage themselves.
+        waits_for: Vec<StageId>,
+    },
     /// Decided when these stages have run.
     Unknown {
         /// Stages it reads from that have to run first.
@@ -70,6 +87,8 @@ pub fn preview(
     let history = History::load(&config.state_dir, &plan.file)?;
     let prints = Fingerprints::new(store.clone(), config.root.clone());
     let mut settled: BTreeMap<&StageId, Settled> = BTreeMap::new();
+    // Stages of which it is open whether they are skipped.
+    let mut open: BTreeSet<&StageId> = BTreeSet::new();
     let mut previews = Vec::with_capacity(plan.actions.len());
     for (action, part) in plan.actions.iter().zip(parts) {
         let mut key = None;
@@ -81,6 +100,31 @@ pub fn preview(
             if let Some(reason) = &action.skip {
                 settled.insert(&action.id, Settled::Skipped);
                 break 'found Preview::Skipped { reason: reason.clone() };
+            }
+            if let Some(condition) = &action.condition {
+                let view = View {
+                    plan,
+                    action,
+                    settled: &|stage| settled.get(stage),
+                    cancelled: None,
+                    stopping: false,
+                    run: None,
+                };
+                match condition.ask(&view) {
+                    Decision::Holds(_) => {}
+                    Decision::Fails(reason) => {
+                        settled.insert(&action.id, Settled::Skipped);
+                        break 'found Preview::Skipped { reason };
+                    }
+                    Decision::Faulty(why) => {
+                        break 'found Preview::Fails { failure: super::failure::user(why, None) };
+                    }
+                    Decision::Open => {
+                        open.insert(&action.id);
+                        let waits_for = undecided(action, |stage| settled.contains_key(stage));
+                        break 'found Preview::Conditional { condition: condition.text.clone(), waits_for };
+                    }
+                }
             }
             let mut waits_for: Vec<StageId> = Vec::new();
             for binding in action.inputs.values().flatten() {
@@ -94,13 +138,23 @@ pub fn preview(
             if !waits_for.is_empty() {
                 break 'found Preview::Unknown { waits_for };
             }
+            // What may still be skipped skips what needs it.
+            let asked = action.condition.iter().flat_map(|condition| &condition.asks);
+            let waits_for: Vec<StageId> =
+                action.needs.iter().chain(asked).filter(|stage| open.contains(stage)).cloned().collect();
+            if !waits_for.is_empty()
+                && action.condition.as_ref().is_none_or(|condition| !condition.asks_status)
+            {
+                open.insert(&action.id);
+                break 'found Preview::Hanging { waits_for };
+            }
             let known = match resolve(action, |stage| settled.get(stage)) {
                 Resolved::Known(known, _) => known,
                 Resolved::Skip(reason) => {
                     settled.insert(&action.id, Settled::Skipped);
                     break 'found Preview::Skipped { reason };
                 }
-                Resolved::Missing(what) => {
+                Resolved::Blocked(what) | Resolved::Missing(what) => {
                     break 'found Preview::Fails { failure: super::failure::user(what, None) };
                 }
             };

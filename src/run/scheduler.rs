@@ -20,6 +20,8 @@ pub struct Work {
     pub resources: Resources,
     /// How long it is expected to take.
     pub expected: Duration,
+    /// Its turn comes although something it depends on has no result, and although the run stops: it decides itself.
+    pub outlives: bool,
 }
 
 /// What the machine has.
@@ -51,7 +53,7 @@ pub struct Grant {
 pub enum Ended {
     /// Its dependents may look at what came of it.
     Settled,
-    /// Nothing came of it: all its descendants are blocked.
+    /// Nothing came of it: all its descendants are blocked, up to those that outlive it.
     NoResult,
 }
 
@@ -205,12 +207,7 @@ impl Scheduler {
         match ended {
             Ended::Settled => {
                 for next in self.dependents[node].clone() {
-                    if let State::Waiting(left) = self.states[next] {
-                        self.states[next] = State::Waiting(left - 1);
-                        if left == 1 {
-                            self.make_ready(next);
-                        }
-                    }
+                    self.count_down(next);
                 }
                 Vec::new()
             }
@@ -220,17 +217,34 @@ impl Scheduler {
 
     fn block_after(&mut self, node: Node) -> Vec<Node> {
         let mut blocked = Vec::new();
-        let mut stack = self.dependents[node].clone();
-        while let Some(next) = stack.pop() {
-            // A dependent can't be further than waiting: this node had not ended.
-            if self.states[next] != State::Over {
-                self.finish(next);
-                blocked.push(next);
-                stack.extend_from_slice(&self.dependents[next]);
+        let mut stack = vec![node];
+        while let Some(ended) = stack.pop() {
+            for next in self.dependents[ended].clone() {
+                // A dependent can't be further than waiting: this node had not ended.
+                if self.states[next] == State::Over {
+                    continue;
+                }
+                if self.work[next].outlives {
+                    self.count_down(next);
+                } else {
+                    self.finish(next);
+                    blocked.push(next);
+                    stack.push(next);
+                }
             }
         }
         blocked.sort_unstable();
         blocked
+    }
+
+    /// One of the dependencies of a node has ended.
+    fn count_down(&mut self, node: Node) {
+        if let State::Waiting(left) = self.states[node] {
+            self.states[node] = State::Waiting(left - 1);
+            if left == 1 {
+                self.make_ready(node);
+            }
+        }
     }
 
     fn finish(&mut self, node: Node) {
@@ -253,11 +267,18 @@ impl Scheduler {
     }
 
     /// Ends every node that has not begun, and gives them in the order of the plan. Those being looked at or running end
-    /// through [`Scheduler::settle`].
+    /// through [`Scheduler::settle`]; those that outlive the stop still have their turn.
     pub fn stop(&mut self) -> Vec<Node> {
         let idle = |state: &State| matches!(state, State::Waiting(_) | State::Ready | State::Queued);
-        let nodes: Vec<Node> = (0..self.work.len()).filter(|node| idle(&self.states[*node])).collect();
+        let nodes: Vec<Node> = (0..self.work.len())
+            .filter(|node| idle(&self.states[*node]) && !self.work[*node].outlives)
+            .collect();
         nodes.iter().for_each(|node| self.finish(*node));
+        for node in &nodes {
+            for next in self.dependents[*node].clone() {
+                self.count_down(next);
+            }
+        }
         nodes
     }
 

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Force, RunError, Selection};
-use crate::plan::{Plan, Source, StageId};
+use super::{
+    Force, RunError, Selection,
+    conditions::{dependencies, sources},
+};
+use crate::plan::{Plan, StageId};
 
 /// A stage's part in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +30,11 @@ pub(super) fn select(plan: &Plan, selection: &Selection, force: &Force) -> Resul
     let mut producers = vec![BTreeSet::new(); count];
     let mut before = vec![BTreeSet::new(); count];
     for (index, action) in plan.actions.iter().enumerate() {
-        for binding in action.inputs.values().flatten() {
-            if let Source::Output { stage, .. } = &binding.source
-                && let Some(producer) = positions.get(stage)
-            {
-                producers[index].insert(*producer);
-            }
-        }
-        before[index] = producers[index].clone();
-        before[index].extend(action.needs.iter().filter_map(|stage| positions.get(stage).copied()));
+        let position = |stage: &StageId| positions.get(stage).copied();
+        before[index] = dependencies(action).filter_map(position).collect();
+        let measured =
+            action.condition.iter().flat_map(|condition| condition.metrics()).map(|(stage, _)| stage);
+        producers[index] = sources(action).chain(measured).filter_map(position).collect();
     }
 
     let mut wanted = vec![true; count];

@@ -59,6 +59,29 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a line to the hint.
+    pub fn also(&mut self, note: &str) {
+        self.hint = Some(match self.hint.take() {
+            Some(hint) => format!("{hint}\n{note}"),
+            None => note.to_owned(),
+        });
+    }
+
+    /// No mere warning.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// An error that happened inside of a range.
+    pub(super) fn is_error_in(&self, region: &Range<usize>) -> bool {
+        self.is_error() && self.labels.first().is_some_and(|(span, _)| region.contains(&span.start))
+    }
+
+    /// Moves all places, for a file that is not the first of a pipeline.
+    pub(super) fn shift(&mut self, by: usize) {
+        self.labels.iter_mut().for_each(|(span, _)| *span = span.start + by..span.end + by);
+    }
+
     /// Where it happened first, for sorting.
     pub fn start(&self) -> usize {
         self.labels.first().map_or(0, |(span, _)| span.start)
@@ -105,51 +128,7 @@ impl LineIndex {
     }
 }
 
-/// Compact text form, for logs and pipes:
-///
-/// ```text
-/// pipeline.yaml:3:5: error[spec::unknown-key]: unknown key `useing` in stage `a`
-///   3 |     useing: train
-///     |     ^^^^^^ did you mean `uses`?
-///   help: …
-/// ```
+/// A finding about a single file as text; see [`super::Sources::render`].
 pub fn render_text(diagnostic: &Diagnostic, file: &str, text: &str) -> String {
-    let lines = LineIndex::new(text);
-    let Diagnostic { code, message, hint, labels, severity } = diagnostic;
-    let mut out = String::new();
-    match labels.first() {
-        Some((span, _)) => {
-            let line = lines.line(span.start);
-            let column = before(text, lines.start_of(line), span.start).chars().count() + 1;
-            out.push_str(&format!("{file}:{line}:{column}: "));
-        }
-        None => out.push_str(&format!("{file}: ")),
-    }
-    out.push_str(&format!("{severity}[{code}]: {message}\n"));
-    let width =
-        labels.iter().map(|(span, _)| lines.line(span.start).to_string().len()).max().unwrap_or_default();
-    for (span, remark) in labels {
-        let line = lines.line(span.start);
-        let start = lines.start_of(line);
-        let source = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let indent = before(text, start, span.start);
-        let length = text
-            .get(span.clone())
-            .map_or(1, |covered| covered.lines().next().unwrap_or_default().chars().count())
-            .clamp(1, source.chars().count().saturating_sub(indent.chars().count()).max(1));
-        // Tabs keep their place, so that the carets stand below what they mean.
-        let indent: String = indent.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        out.push_str(&format!("  {line:>width$} | {source}\n"));
-        let under = format!("  {:>width$} | {indent}{} {remark}", "", "^".repeat(length));
-        out.push_str(under.trim_end());
-        out.push('\n');
-    }
-    if let Some(hint) = hint {
-        out.push_str(&format!("  help: {}\n", hint.replace('\n', "\n        ")));
-    }
-    out
-}
-
-fn before(text: &str, start: usize, end: usize) -> &str {
-    text.get(start..end.max(start)).unwrap_or_default()
+    super::Sources::single(file, text).render(diagnostic)
 }

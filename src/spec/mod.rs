@@ -2,15 +2,19 @@
 //!
 //! Knows no stage program and touches no file. All errors of a file are reported at once.
 
+mod data;
 pub mod diagnostic;
 pub mod exchange;
 pub mod expression;
 mod fields;
+mod include;
 mod input;
 pub mod nearest;
 mod pipeline;
 mod scalar;
+mod search;
 mod settings;
+mod sources;
 mod stage;
 mod target;
 #[cfg(test)]
@@ -19,29 +23,27 @@ mod tree;
 pub mod types;
 pub mod units;
 
+pub use data::value;
 pub use diagnostic::{Diagnostic, LineIndex, Severity, render_text};
+pub use include::Reader;
 pub use scalar::truth_word;
+pub use search::range_of_text;
+pub use sources::{Located, SourceFile, Sources};
 pub use types::PipelineSpec;
 
-/// Parses a pipeline file. `file_name` is what messages call it.
-pub fn parse(file_name: &str, text: &str) -> Result<PipelineSpec, Vec<Diagnostic>> {
-    let lines = LineIndex::new(text);
-    let mut findings = Vec::new();
-    let Some(root) = tree::parse(text, &lines, &mut findings) else {
-        if !findings.iter().any(|found| found.severity == Severity::Error) {
-            findings.push(pipeline::empty());
-        }
-        diagnostic::tidy(&mut findings);
-        return Err(findings);
-    };
-    let spec = pipeline::read(file_name, lines, &root, &mut findings);
-    if findings.is_empty() {
+/// Reads a pipeline file and all it names. `name` is its path relative to the project root, as messages call it. What is
+/// wrong is in [`PipelineSpec::errors`], all of it at once.
+pub fn read(name: &str, text: &str, files: &mut Reader<'_>) -> PipelineSpec {
+    include::Assembly::new(files).run(name, text)
+}
+
+/// Parses a pipeline that is in one file and has no errors of form.
+pub fn parse(name: &str, text: &str) -> Result<PipelineSpec, Vec<Diagnostic>> {
+    let spec = read(name, text, &mut |_| Err("this is not a project with files".to_owned()));
+    if spec.errors.is_empty() {
         return Ok(spec);
     }
-    // A value refused as ambiguous was dropped; that what is left has the wrong type is no second error.
-    let ambiguous: Vec<_> =
-        findings.iter().filter(|found| found.code == "spec::ambiguous").map(Diagnostic::start).collect();
-    findings.retain(|found| found.code != "spec::type" || !ambiguous.contains(&found.start()));
+    let mut findings = spec.errors;
     findings.extend(spec.warnings);
     diagnostic::tidy(&mut findings);
     Err(findings)

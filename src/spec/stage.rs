@@ -4,7 +4,9 @@ use super::{
     diagnostic::Diagnostic,
     expression::{Expression, ExpressionKind, Text, reference, stage_reference, template},
     fields::{self, Findings},
-    input, settings,
+    input,
+    pipeline::region,
+    settings,
     tree::{Node, NodeData},
     types::{Condition, MatrixSpec, Name, Settings, Spanned, StageSpec, UsesSpec, Value},
 };
@@ -19,6 +21,7 @@ const KEYS: &[&str] = &[
     "strategy",
     "if",
     "env",
+    "secrets",
     "seed",
     "resources",
     "timeout-minutes",
@@ -36,8 +39,6 @@ const NOT_BUILT: &[(&str, &str)] = &[
     ("outs", "place outputs in the work tree under `outputs`"),
     ("frozen", "leave the stage out, or skip it with `if: false`"),
     ("always", "write `cache: false`"),
-    ("secrets", "give the value to the stage program outside of the pipeline"),
-    ("checkpoint", "a stopped stage resumes by itself where its program can"),
 ];
 
 /// Reads `stages:`.
@@ -50,16 +51,26 @@ pub(super) fn read_all(key: &Name, node: &Node, findings: &mut Findings) -> Vec<
                 .hint("declare one: `train: { uses: train }`"),
         );
     }
-    entries.iter().filter_map(|(name, node)| read(name, node, findings)).collect()
+    entries.iter().map(|(name, node)| read(name, node, findings)).collect()
 }
 
-fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> {
+fn read(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
+    let before = findings.len();
+    let mut stage = read_keys(name, node, findings);
+    let region = region(name, node);
+    stage.broken = findings[before..].iter().any(Diagnostic::is_error)
+        || findings[..before].iter().any(|finding| finding.is_error_in(&region));
+    stage
+}
+
+fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
     let what = format!("stage `{}`", name.value);
     if !reference::is_stage_name(&name.value) {
         findings.push(reference::stage_name_error(&name.value, name.span.clone()));
     }
     let mut stage = StageSpec {
         name: name.clone(),
+        broken: false,
         uses: UsesSpec { program: Spanned::new(String::new(), name.span.clone()), cache_version: None },
         inputs: Vec::new(),
         with: None,
@@ -68,13 +79,14 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
         matrix: None,
         condition: None,
         env: Vec::new(),
+        secrets: Vec::new(),
         seed: None,
         settings: Settings::default(),
     };
     let before = findings.len();
     let entries = fields::map(node, &what, findings);
     if findings.len() > before {
-        return None;
+        return stage;
     }
     let mut has_program = false;
     let mut matrix_key: Option<&Name> = None;
@@ -82,7 +94,9 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
         match key.as_str() {
             "uses" => {
                 has_program = true;
-                stage.uses = uses(node, findings)?;
+                if let Some(uses) = uses(node, findings) {
+                    stage.uses = uses;
+                }
             }
             "inputs" => stage.inputs = input::read_all(node, &what, findings),
             "with" => stage.with = with(node, &what, findings),
@@ -113,6 +127,8 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
             }
             "if" => stage.condition = condition(node, findings),
             "env" => stage.env = fields::named_values(node, &format!("`env` of {what}"), findings),
+            "secrets" => stage.secrets = secrets(node, &what, findings),
+            "checkpoint" => findings.push(checkpoint(key, &what)),
             "seed" => stage.seed = Some(fields::value(node, findings)),
             "steps" | "jobs" | "on" => findings.push(
                 Diagnostic::error(
@@ -134,7 +150,7 @@ fn read(name: &Name, node: &Node, findings: &mut Findings) -> Option<StageSpec> 
             fields::missing(name.span.clone(), &what, "uses").hint("name the stage program: `uses: train`"),
         );
     }
-    Some(stage)
+    stage
 }
 
 fn uses(node: &Node, findings: &mut Findings) -> Option<UsesSpec> {
@@ -154,6 +170,31 @@ fn uses(node: &Node, findings: &mut Findings) -> Option<UsesSpec> {
         program: Spanned::new(program.to_owned(), written.span.clone()),
         cache_version: Some(Spanned::new(version, written.span)),
     })
+}
+
+/// Names alone: a map would have values in it, which belong nowhere into a pipeline.
+fn secrets(node: &Node, what: &str, findings: &mut Findings) -> Vec<Name> {
+    if matches!(node.data, NodeData::Map(_)) {
+        findings.push(
+            fields::wrong(node, &format!("`secrets` of {what}"), "a list of names")
+                .hint("write the names alone: `secrets: [TOKEN]`; the values come from the environment of `stagewright run`"),
+        );
+        return Vec::new();
+    }
+    fields::items(node)
+        .iter()
+        .filter_map(|item| fields::text(item, "the name of a secret", findings))
+        .collect()
+}
+
+/// A key that other tools have and that nothing here needs.
+fn checkpoint(key: &Name, what: &str) -> Diagnostic {
+    Diagnostic::error("spec::checkpoint", format!("{what} needs no `checkpoint`"))
+        .at(key.span.clone(), "")
+        .hint(
+            "a program that can resume saves checkpoints by itself, and a stopped stage goes on from the last one; how often it \
+             saves is a param of the program, see `stagewright stage describe`",
+        )
 }
 
 fn with(node: &Node, what: &str, findings: &mut Findings) -> Option<Value> {

@@ -100,17 +100,20 @@ fn target(name: &Name, node: &Node, findings: &mut Findings) -> Option<TargetSpe
     Some(TargetSpec { name: name.clone(), stage: stage?, metric, bound })
 }
 
-/// `metric` or `stage:metric`.
-fn metric_reference(node: &Node, findings: &mut Findings) -> Option<MetricReference> {
+/// `metric`, `stage:metric` or `stage`.
+pub(super) fn metric_reference(node: &Node, findings: &mut Findings) -> Option<MetricReference> {
     let written = fields::text(node, "the metric compared with", findings)?;
     let Some((stage, metric)) = written.value.split_once(':') else {
-        return Some(MetricReference { span: written.span, stage: None, metric: written.value });
+        let place = Text { text: &written.value, whole: written.span.clone(), verbatim: None };
+        let alone = stage_reference(&place).ok();
+        return Some(MetricReference { span: written.span, stage: None, alone, metric: written.value });
     };
     let place = Text { text: stage, whole: written.span.clone(), verbatim: None };
     match stage_reference(&place) {
         Ok(stage) => Some(MetricReference {
             span: written.span.clone(),
             stage: Some(stage),
+            alone: None,
             metric: metric.to_owned(),
         }),
         Err(error) => {

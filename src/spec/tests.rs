@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod include;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -72,7 +74,7 @@ fn every_key_is_read_to_its_place() {
     let spec = parse("pipeline.yaml", FULL).unwrap_or_else(|_| panic!("{}", said(FULL)));
     assert_eq!(spec.stages.len(), 3);
     let train = &spec.stages[1];
-    assert_eq!(spec.lines.line(train.name.span.start), 17);
+    assert_eq!(spec.sources.line(train.name.span.start), 17);
     assert_eq!(&FULL[train.name.span.clone()], "train");
     let condition = train.condition.as_ref().unwrap();
     assert_eq!(&FULL[condition.expression.span.clone()], "host.gpus > 0 || params.force");
@@ -125,10 +127,10 @@ stages:
         | ^^
       help: a pipeline declares `stages`; triggers and jobs live in .github/workflows
 
-    pipeline.yaml:5:1: error[spec::not-built]: `include` of the pipeline is part of the language but not built yet
+    pipeline.yaml:5:11: error[spec::include]: cannot read the included file `other.yaml`: this is not a project with files
       5 | include: [other.yaml]
-        | ^^^^^^^
-      help: write the stages into this file
+        |           ^^^^^^^^^^
+      help: the path is relative to the file that includes it
 
     pipeline.yaml:6:9: error[spec::type]: `params` is a map, the path of a file, or a list of paths; here it is `3`
       6 | params: 3
@@ -342,8 +344,10 @@ fn bombs_are_refused() {
       2 | x: &a [*a]
         |        ^^ this value would contain itself
 
-    pipeline.yaml: error[spec::too-large]: the file has 8388609 bytes; 8388608 are allowed
-      help: split the pipeline, or generate fewer stages and use `matrix:`
+    pipeline.yaml:1:1: error[spec::too-large]: the file has 8388609 bytes; 8388608 are allowed
+      1 | #
+        | ^
+      help: split the file with `include`, or generate fewer stages and use `matrix:`
     ");
 }
 
@@ -588,6 +592,29 @@ fn limits_of_a_run_have_units_or_are_minutes() {
 }
 
 #[test]
+fn keys_that_nothing_here_needs_say_so() {
+    insta::assert_snapshot!(
+        said("version: 1\nstages:\n  a: { uses: p, checkpoint: { every: 1 epoch }, secrets: { A: b } }\n  b: { uses: p, [1]: x }\n"),
+        @r#"
+    pipeline.yaml:3:17: error[spec::checkpoint]: stage `a` needs no `checkpoint`
+      3 |   a: { uses: p, checkpoint: { every: 1 epoch }, secrets: { A: b } }
+        |                 ^^^^^^^^^^
+      help: a program that can resume saves checkpoints by itself, and a stopped stage goes on from the last one; how often it saves is a param of the program, see `stagewright stage describe`
+
+    pipeline.yaml:3:58: error[spec::type]: `secrets` of stage `a` is a list of names; here it is a map
+      3 |   a: { uses: p, checkpoint: { every: 1 epoch }, secrets: { A: b } }
+        |                                                          ^^^^^^^^^
+      help: write the names alone: `secrets: [TOKEN]`; the values come from the environment of `stagewright run`
+
+    pipeline.yaml:4:17: error[spec::key]: a key is text; here it is a list
+      4 |   b: { uses: p, [1]: x }
+        |                 ^^^
+      help: an expression as a value needs quotes: "${{ … }}"
+    "#
+    );
+}
+
+#[test]
 fn keys_that_are_not_built_are_no_unknown_keys() {
     insta::assert_snapshot!(said("version: 1\nstages:\n  a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }\n"), @r"
     pipeline.yaml:3:8: error[spec::not-built]: `cmd` of stage `a` is part of the language but not built yet
@@ -609,11 +636,6 @@ fn keys_that_are_not_built_are_no_unknown_keys() {
       3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
         |                                           ^^^^^^
       help: leave the stage out, or skip it with `if: false`
-
-    pipeline.yaml:3:57: error[spec::not-built]: `secrets` of stage `a` is part of the language but not built yet
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
-        |                                                         ^^^^^^^
-      help: give the value to the stage program outside of the pipeline
 
     pipeline.yaml:3:71: error[spec::workflow-key]: `steps` is a key of a GitHub workflow, not of a stage
       3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }

@@ -42,6 +42,23 @@ pub(super) enum NodeData {
 }
 
 impl Node {
+    /// Moves all places, for a file that is not the first of a pipeline.
+    pub fn shift(&mut self, by: usize) {
+        let moved = |span: &Span| span.start + by..span.end + by;
+        self.span = moved(&self.span);
+        match &mut self.data {
+            NodeData::Text { verbatim, .. } => *verbatim = verbatim.map(|at| at + by),
+            NodeData::List(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            NodeData::Map(entries) => {
+                for (key, value) in entries {
+                    key.span = moved(&key.span);
+                    value.shift(by);
+                }
+            }
+            NodeData::Null | NodeData::Bool(_) | NodeData::Number(_) => {}
+        }
+    }
+
     /// What it is called in messages.
     pub fn kind(&self) -> String {
         match &self.data {
@@ -94,16 +111,17 @@ enum Key {
 /// YAML at all.
 pub(super) fn parse(text: &str, lines: &LineIndex, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     if text.len() > MAX_BYTES {
-        diagnostics.push(
-            Diagnostic::error(
-                "spec::too-large",
-                format!("the file has {} bytes; {MAX_BYTES} are allowed", text.len()),
-            )
-            .hint("split the pipeline, or generate fewer stages and use `matrix:`"),
-        );
+        diagnostics.push(too_large(text.len()));
         return None;
     }
     Builder::new(text, lines, diagnostics).run()
+}
+
+/// A file beyond [`MAX_BYTES`].
+pub(super) fn too_large(bytes: usize) -> Diagnostic {
+    Diagnostic::error("spec::too-large", format!("the file has {bytes} bytes; {MAX_BYTES} are allowed"))
+        .at(0..1, "")
+        .hint("split the file with `include`, or generate fewer stages and use `matrix:`")
 }
 
 struct Builder<'a> {
@@ -202,8 +220,10 @@ impl<'a> Builder<'a> {
 
     fn syntax(&mut self, at: usize, info: &str) {
         let line = self.lines.line(at);
-        // The parser notices a tab where the next token should have stood; the tab is on that line or above it.
-        let tab = (line.saturating_sub(1).max(1)..=line).find_map(|line| {
+        // The parser notices a tab where the next token should have stood; the tab is on that line or above it, or begins
+        // the next one.
+        let last = line + usize::from(info.contains("tab"));
+        let tab = (line.saturating_sub(1).max(1)..=last).find_map(|line| {
             let start = self.lines.start_of(line);
             let source = self.text.get(start..)?.lines().next()?;
             let indent = source.len() - source.trim_start_matches([' ', '\t']).len();

@@ -3,11 +3,12 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    diagnostic::{Diagnostic, LineIndex},
+    Sources,
+    diagnostic::Diagnostic,
     expression::{Expression, StageReference, Template},
 };
 
-/// Byte range in the pipeline file.
+/// Byte range among all files of the pipeline; see [`Sources`].
 pub type Span = Range<usize>;
 
 /// A value and where it stands.
@@ -50,13 +51,11 @@ pub enum Data {
     Map(Vec<(Name, Value)>),
 }
 
-/// A whole pipeline file.
-#[derive(Debug, Clone, PartialEq)]
+/// A whole pipeline: its file and all that it includes.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PipelineSpec {
-    /// Name of the file, as given to [`super::parse`].
-    pub file: String,
-    /// Turns byte offsets of this file into lines.
-    pub lines: LineIndex,
+    /// The files it is written in.
+    pub sources: Sources,
     /// `name:`; without it the file's name counts.
     pub name: Option<Name>,
     /// `params:`.
@@ -69,21 +68,45 @@ pub struct PipelineSpec {
     pub defaults: Settings,
     /// `targets:`.
     pub targets: Vec<TargetSpec>,
+    /// `search:`.
+    pub search: Option<SearchSpec>,
     /// `stages:` in the order written.
     pub stages: Vec<StageSpec>,
+    /// What is wrong with its form. There is no plan of a pipeline with errors, but what could be read is checked further.
+    pub errors: Vec<Diagnostic>,
     /// Things worth telling that are no errors.
     pub warnings: Vec<Diagnostic>,
+    /// Names that may be missing because what declares them could not be read.
+    pub gaps: Gaps,
 }
 
-/// Where params come from.
+/// Kinds of names of which some may be missing: that one of them is not known is then no error of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gaps {
+    /// Stages.
+    pub stages: bool,
+    /// Params.
+    pub params: bool,
+    /// Environment variables.
+    pub env: bool,
+}
+
+/// Where params come from; they are data, without expressions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ParamsSpec {
+    /// Maps in the pipeline's files, merged.
+    pub inline: Vec<(Name, Value)>,
+    /// Files named by `params:`. They override what is inline, a later one an earlier one, map by map.
+    pub files: Vec<ParamsFile>,
+}
+
+/// A YAML, JSON or TOML file of params.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ParamsSpec {
-    /// There are none.
-    None,
-    /// A map in the pipeline file, without expressions.
-    Inline(Value),
-    /// YAML or JSON files, relative to the project root; a later one overrides an earlier one.
-    Files(Vec<Name>),
+pub struct ParamsFile {
+    /// Path relative to the project root, as written.
+    pub name: Name,
+    /// What it holds, a map; none where it could not be read.
+    pub value: Option<Value>,
 }
 
 /// One declared stage.
@@ -91,6 +114,8 @@ pub enum ParamsSpec {
 pub struct StageSpec {
     /// Its key under `stages:`.
     pub name: Name,
+    /// Something in it could not be read, so that what is here may not be what is meant.
+    pub broken: bool,
     /// `uses:`.
     pub uses: UsesSpec,
     /// `inputs:` by port.
@@ -107,6 +132,8 @@ pub struct StageSpec {
     pub condition: Option<Condition>,
     /// `env:`.
     pub env: Vec<(Name, Value)>,
+    /// `secrets:`, names of variables.
+    pub secrets: Vec<Name>,
     /// `seed:`.
     pub seed: Option<Value>,
     /// What a stage and `defaults:` have in common.
@@ -273,15 +300,128 @@ pub enum BoundSpec {
     MaxRatio(MetricReference, Value),
 }
 
-/// `metric` of the same stage, or `stage:metric`.
+/// `search:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchSpec {
+    /// Where the key stands.
+    pub span: Span,
+    /// `over:`, by the place whose value is tried.
+    pub over: Vec<(Name, RangeSpec)>,
+    /// `trials:`, at least 1.
+    pub trials: Option<Spanned<u32>>,
+    /// `strategy:`.
+    pub strategy: Option<Spanned<Strategy>>,
+    /// `seed:`.
+    pub seed: Option<Spanned<u32>>,
+    /// `minimize:` and `maximize:`.
+    pub goals: Vec<GoalSpec>,
+    /// Something in it could not be read, so that what is here may not be what is meant.
+    pub broken: bool,
+}
+
+/// Values to try for one place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RangeSpec {
+    /// Some values without expressions, at least one.
+    Choice(Vec<Value>),
+    /// Numbers between two ends, which belong to it.
+    Between {
+        /// Where the ends stand.
+        span: Span,
+        /// How they lie.
+        scale: Scale,
+        /// Whole numbers alone.
+        whole: bool,
+        /// The smaller end, above 0 on a logarithmic scale.
+        low: End,
+        /// The larger end, with the same unit.
+        high: End,
+        /// From one value to the next, above 0.
+        step: Option<f64>,
+        /// How many values a grid takes, at least 2.
+        points: Option<u32>,
+    },
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// The number.
+    pub value: f64,
+    /// Its unit as written.
+    pub unit: Option<String>,
+}
+
+/// How the numbers of a range lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Equal differences count the same.
+    Linear,
+    /// Equal ratios count the same.
+    Log,
+}
+
+/// How a search chooses its trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Every combination.
+    Grid,
+    /// Combinations drawn at random.
+    Random,
+    /// Combinations near those that turned out well, by a tree-structured Parzen estimator.
+    Tpe,
+}
+
+/// One metric to be made better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoalSpec {
+    /// The metric; its stage is given.
+    pub of: MetricReference,
+    /// Large values are better, not small ones.
+    pub maximize: bool,
+}
+
+/// `metric` of the same stage, `stage:metric`, or `stage` for its metric of the same name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricReference {
     /// Where it stands.
     pub span: Span,
-    /// The stage, if another.
+    /// The stage before the colon.
     pub stage: Option<StageReference>,
+    /// The whole text as a stage, where there is no colon and it can be one; a metric of that name goes first.
+    pub alone: Option<StageReference>,
     /// The metric.
     pub metric: String,
+}
+
+impl Gaps {
+    /// Anything may be missing.
+    pub(super) const ALL: Self = Self { stages: true, params: true, env: true };
+}
+
+impl ParamsSpec {
+    /// All params, a map.
+    pub fn merged(&self) -> serde_json::Value {
+        let inline =
+            self.inline.iter().map(|(key, value)| (key.value.clone(), value.literal().unwrap_or_default()));
+        let mut merged = serde_json::Value::Object(inline.collect());
+        for value in self.files.iter().filter_map(|file| file.value.as_ref()?.literal()) {
+            overlay(&mut merged, value);
+        }
+        merged
+    }
+}
+
+/// Lays one map over another, key by key.
+fn overlay(base: &mut serde_json::Value, over: serde_json::Value) {
+    match (base, over) {
+        (serde_json::Value::Object(base), serde_json::Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
 }
 
 impl<T> Spanned<T> {
@@ -309,6 +449,22 @@ impl Value {
             Data::Template(_) => "an expression",
             Data::List(_) => "a list",
             Data::Map(_) => "a map",
+        }
+    }
+
+    /// Moves all places of plain data.
+    pub(super) fn shift(&mut self, by: usize) {
+        let moved = |span: &Span| span.start + by..span.end + by;
+        self.span = moved(&self.span);
+        match &mut self.data {
+            Data::List(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            Data::Map(entries) => {
+                for (key, value) in entries {
+                    key.span = moved(&key.span);
+                    value.shift(by);
+                }
+            }
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Template(_) => {}
         }
     }
 

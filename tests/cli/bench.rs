@@ -135,7 +135,8 @@ fn redact(text: &str) -> String {
     for line in text.lines() {
         // What this machine can hold stages to.
         let line = if line.starts_with("isolation: stages") { "isolation: <isolation>" } else { line };
-        let mut words: Vec<String> = line.split(' ').map(redact_word).collect();
+        let part = |word: &str| word.split(',').map(redact_word).collect::<Vec<_>>().join(",");
+        let mut words: Vec<String> = line.split(' ').map(part).collect();
         for at in 1..words.len() {
             let is_unit = ["ms", "s", "ms,", "s:", "ms:"].contains(&words[at].as_str());
             if is_unit && words[at - 1].parse::<f64>().is_ok() {
@@ -166,6 +167,10 @@ fn redact_word(word: &str) -> String {
         with("<digest>")
     } else if bare.len() == 64 && is_hex(bare) {
         with("<key>")
+    } else if bare.len() == 8 && is_hex(bare) {
+        with("<id>")
+    } else if bare.len() == 12 && is_hex(bare) {
+        with("<short>")
     } else if bare.len() >= 19 && bare.contains('T') && bare.as_bytes()[4] == b'-' {
         with("<date>")
     } else {

@@ -4,6 +4,11 @@
 mod authors;
 mod bench;
 mod commands;
+mod conditions;
+mod files;
 mod keys;
 mod pipeline;
+mod records;
+mod secrets;
+mod sweeps;
 mod tools;

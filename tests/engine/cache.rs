@@ -162,6 +162,9 @@ fn a_preview_says_what_a_run_would_do() {
         let previews = preview(&plan(actions(text)), &options(), &project.store, &project.config).unwrap();
         let line = |preview: &stagewright::run::StagePreview| {
             let what = match &preview.preview {
+                Preview::Conditional { waits_for, .. } | Preview::Hanging { waits_for } => {
+                    format!("`if` decided after {waits_for:?}")
+                }
                 Preview::Hit { .. } => "hit".to_owned(),
                 Preview::Miss { reasons } => format!(
                     "miss: {}",

@@ -11,6 +11,7 @@ mod flow;
 mod isolation;
 mod kill;
 mod project;
+mod record;
 mod stop;
 mod storage;
 mod together;

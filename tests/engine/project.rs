@@ -11,8 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use stagewright::{
     config::{Config, Environment},
-    plan::{Action, Binding, Limits, Plan, Program, Retry, Source, StageId},
-    plugin::{Cancel, Launch, SessionLimits},
+    plan::{Action, Binding, Limits, Overrides, Plan, Program, Retry, Source, StageId},
+    plugin::{Cancel, Launch, Secrets, SessionLimits},
     record::{Outcome, RunEvent},
     run::{RunError, RunOptions, RunSummary, execute},
     store::LocalStore,
@@ -41,6 +41,7 @@ pub fn manifest() -> Arc<Manifest> {
             program: &program,
             folder: &folder,
             env: &env,
+            secrets: Secrets::none(),
             log: None,
             mark: None,
             sandbox: None,
@@ -183,6 +184,8 @@ pub fn plan(actions: Vec<Action>) -> Plan {
         file: "pipeline.yaml".into(),
         actions,
         targets: Vec::new(),
+        search: None,
+        overrides: Overrides::default(),
         warnings: Vec::new(),
     }
 }
@@ -197,8 +200,12 @@ pub fn stage(id: &str, steps: Vec<Value>) -> Action {
         inputs: BTreeMap::new(),
         needs: Vec::new(),
         skip: None,
+        condition: None,
         exports: BTreeMap::new(),
         env: BTreeMap::new(),
+        run_env: BTreeMap::new(),
+        secrets: Vec::new(),
+        reads: BTreeMap::new(),
         seed: 0,
         resources: Resources::default(),
         timeout: Some(Duration::from_secs(60)),

@@ -234,6 +234,51 @@ impl Run {
                     sleep(Duration::from_millis(1));
                 }
             }
+            // Telling what nobody should hear.
+            "tell-secret" => {
+                let secret = std::env::var(text("name"))?;
+                let form = spelled(&secret);
+                eprint!("in one piece {secret}, and in two {}", &secret[..secret.len() / 2]);
+                io::stderr().flush()?;
+                sleep(Duration::from_millis(50));
+                eprintln!("{} {form}", &secret[secret.len() / 2..]);
+                say(
+                    &json!({"kind": "event", "event": "log", "level": "warning", "message": format!("beware of {secret} {form}")}),
+                )?;
+                say(
+                    &json!({"kind": "event", "event": "log", "level": "info", "message": format!("it is {secret}")}),
+                )?;
+                say(
+                    &json!({"kind": "event", "event": "progress", "done": 1, "total": 2, "unit": secret, "message": form}),
+                )?;
+                say(
+                    &json!({"kind": "event", "event": "metric", "name": format!("of-{secret}"), "value": 1, "unit": secret}),
+                )?;
+                self.gates.push(json!({"name": format!("has-{secret}"), "status": "passed", "reason": form}));
+            }
+            "babble-secret" => println!("no message, but {}", std::env::var(text("name"))?),
+            "write-secret" => {
+                let secret = std::env::var(text("name"))?;
+                fs::write(
+                    self.folder("output-dir").join(text("path")),
+                    format!("{}{secret}", "x".repeat(1 << 18)),
+                )?;
+                self.outputs.insert(text("port"), text("path").into());
+            }
+            "fail-with-secret" => {
+                let secret = std::env::var(text("name"))?;
+                eprintln!("last words: {secret}");
+                let message = format!("the server refused {secret}");
+                say(
+                    &json!({"kind": "error", "class": "environment", "message": message, "hint": spelled(&secret)}),
+                )?;
+                exit(1)
+            }
+            "variable" => {
+                let value = std::env::var(text("name")).unwrap_or_default();
+                fs::write(self.folder("output-dir").join("value.txt"), value)?;
+                self.outputs.insert("out".to_owned(), "value.txt".into());
+            }
             // Failing in order and out of order.
             "fail" => {
                 eprintln!("fake: about to fail");
@@ -321,6 +366,22 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Percent-encoded, and in hex.
+fn spelled(text: &str) -> String {
+    let percent: String =
+        text.bytes()
+            .map(|byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            })
+            .collect();
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{percent} {hex}")
 }
 
 fn read_all(path: &Path) -> Result<String> {

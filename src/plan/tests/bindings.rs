@@ -61,7 +61,7 @@ stages:
     pipeline.yaml:8:56: error[plan::unknown-reference]: `stages.c` has no `data`
       8 |   f: { uses: data-stats, inputs: { data: "${{ stages.c.data }}" } }
         |                                                        ^^^^
-      help: write `stages.c.outputs.<port>`
+      help: write `stages.c.outputs.<port>`; `if` can also ask for `stages.c.result` and `stages.c.metrics.<name>`
 
     pipeline.yaml:9:47: error[plan::unknown-reference]: `stages.c` needs an output behind it
       9 |   g: { uses: data-stats, inputs: { data: "${{ stages.c.outputs }}" } }
@@ -236,19 +236,19 @@ stages:
         |                                                                                 ^ `c` waits for `a`
       3 |   a: { uses: prune, inputs: { model: "${{ stages.c.outputs.model }}" } }
         |                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `a` waits for `c`
-      help: remove one of these inputs or `needs`
+      help: remove one of these inputs, `needs` or `if`
 
     pipeline.yaml:6:32: error[plan::cycle]: stage `d` waits for itself
       6 |   d: { uses: surfaces, needs: [d] }
         |                                ^
-      help: a stage can take outputs of other stages only
+      help: a stage can wait for other stages only
 
     pipeline.yaml:8:32: error[plan::cycle]: stages wait for each other: e → f → e
       8 |   f: { uses: surfaces, needs: [e, nowhere] }
         |                                ^ `f` waits for `e`
       7 |   e: { uses: surfaces, needs: [f] }
         |                                ^ `e` waits for `f`
-      help: remove one of these inputs or `needs`
+      help: remove one of these inputs, `needs` or `if`
 
     pipeline.yaml:8:35: error[plan::unknown-stage]: there is no stage `nowhere`
       8 |   f: { uses: surfaces, needs: [e, nowhere] }

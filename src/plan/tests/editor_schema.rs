@@ -70,3 +70,36 @@ fn without_programs_it_is_the_language() {
     assert!(validator.is_valid(&value(full::QUICKSTART)));
     assert!(!validator.is_valid(&value("{ version: 1, stages: { a: { uses: \"two words\" } } }")));
 }
+
+#[test]
+fn it_knows_searches() {
+    let with = |search: &str| {
+        format!(
+            "version: 1\nparams: {{ samples: 3 }}\nsearch: {search}\nstages: {{ s: {{ uses: surfaces, with: {{ samples: \"${{{{ params.samples }}}}\" }} }} }}\n"
+        )
+    };
+    let good = [
+        "{ over: { params.samples: [1, 2], s.with.samples: { int: [8, 512], scale: log, points: 3 } }, minimize: s:size }",
+        "{ over: { params.samples: { log: [1e-4, 1e-1] } }, maximize: [s:top1], trials: 5, strategy: tpe, seed: 3 }",
+        "{ over: { params.samples: { linear: [1ms, 2ms], step: 1ms } }, minimize: s:size }",
+    ];
+    for search in good {
+        assert_eq!(complaints(&with(search)), Vec::<String>::new(), "{search}");
+        let compiled = Machine::new().compile(&with(search));
+        assert!(compiled.is_ok(), "{search}: {compiled:?}");
+    }
+    let wrong = [
+        "{ over: { params.samples: [] }, minimize: s:size }",
+        "{ over: { params.samples: { lin: [1, 2] } }, minimize: s:size }",
+        "{ over: { params.samples: { log: [1, 2], step: 1 } }, minimize: s:size }",
+        "{ over: { samples: [1] }, minimize: s:size }",
+        "{ over: { params.samples: [1] } }",
+        "{ minimize: s:size }",
+        "{ over: { params.samples: [1] }, minimize: s:size, strategy: best }",
+        "{ over: { params.samples: [1] }, minimize: s:size, trials: 0 }",
+    ];
+    for search in wrong {
+        assert_ne!(complaints(&with(search)), Vec::<String>::new(), "{search}");
+        assert!(Machine::new().compile(&with(search)).is_err(), "{search}");
+    }
+}

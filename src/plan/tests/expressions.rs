@@ -62,15 +62,15 @@ stages:
          |                                                  ^^^
       help: there is `branch`, `commit`
 
-    pipeline.yaml:14:46: error[plan::not-built]: `run` is part of the language but not built yet
+    pipeline.yaml:14:46: error[plan::run-value]: `run.id` is known only during the run
       14 |   g: { uses: surfaces, with: { samples: "${{ run.id }}" } }
-         |                                              ^^^^^^ known only during the run
-      help: leave it out; a run's id is in its record
+         |                                              ^^^^^^
+      help: it would change the action key with every run; a variable under `env` can be "${{ run.id }}", and `if` can ask for it
 
     pipeline.yaml:15:46: error[plan::secret]: a secret can't be read by an expression
       15 |   h: { uses: surfaces, with: { samples: "${{ secrets.KEY }}" } }
          |                                              ^^^^^^^^^^^ it would enter the action key, the logs and the lineage
-      help: give the value to the stage program outside of the pipeline
+      help: write `secrets: [KEY]` in the stage; its program finds the value in the variable `KEY`
 
     pipeline.yaml:16:41: error[plan::output-value]: an output has no value before the run
       16 |   i: { uses: surfaces, with: { samples: "${{ stages.a.outputs.data }}" } }
@@ -98,44 +98,6 @@ stages:
       21 |   n: { uses: surfaces, with: { samples: "${{ host }}" } }
          |                                              ^^^^
       help: write `host.<name>`
-    "#);
-}
-
-#[test]
-fn conditions_on_what_only_a_run_knows() {
-    insta::assert_snapshot!(refused(r#"version: 1
-stages:
-  a: { uses: surfaces }
-  b: { uses: surfaces, if: "${{ always() }}" }
-  c: { uses: surfaces, if: "${{ true || stages.a.result == 'failure' }}" }
-  d: { uses: surfaces, if: "${{ stages.a.metrics.loss < 1 }}" }
-  e: { uses: surfaces, if: "${{ hashFiles('x') == 'y' }}" }
-  f: { uses: data-stats, inputs: { data: [ { from: "${{ stages.a.outputs.data }}", if: "${{ failure() }}" } ] } }
-"#), @r#"
-    pipeline.yaml:4:33: error[plan::not-built]: `always()` is part of the language but not built yet
-      4 |   b: { uses: surfaces, if: "${{ always() }}" }
-        |                                 ^^^^^^^^ known only during the run
-      help: a stage runs when all it depends on has succeeded
-
-    pipeline.yaml:5:41: error[plan::not-built]: `stages.a.result` is part of the language but not built yet
-      5 |   c: { uses: surfaces, if: "${{ true || stages.a.result == 'failure' }}" }
-        |                                         ^^^^^^^^^^^^^^^ known only during the run
-      help: decide by `params`, `matrix`, `host`, `env` or `git`; a gate on a metric is a target
-
-    pipeline.yaml:6:33: error[plan::not-built]: `stages.a.metrics` is part of the language but not built yet
-      6 |   d: { uses: surfaces, if: "${{ stages.a.metrics.loss < 1 }}" }
-        |                                 ^^^^^^^^^^^^^^^^^^^^^ known only during the run
-      help: decide by `params`, `matrix`, `host`, `env` or `git`; a gate on a metric is a target
-
-    pipeline.yaml:7:33: error[plan::not-built]: `hashFiles()` is part of the language but not built yet
-      7 |   e: { uses: surfaces, if: "${{ hashFiles('x') == 'y' }}" }
-        |                                 ^^^^^^^^^^^^^^ known only during the run
-      help: bind the files to a port; their digests are in the key
-
-    pipeline.yaml:8:93: error[plan::not-built]: `failure()` is part of the language but not built yet
-      8 |   f: { uses: data-stats, inputs: { data: [ { from: "${{ stages.a.outputs.data }}", if: "${{ failure() }}" } ] } }
-        |                                                                                             ^^^^^^^^^ known only during the run
-      help: a stage runs when all it depends on has succeeded
     "#);
 }
 

@@ -204,9 +204,10 @@ fn renaming_a_stage_changes_no_binding_of_a_single_port() {
 
 #[test]
 fn params_of_files_override_those_written_inline() {
-    let mut machine = Machine::new();
-    machine.params = json!({ "epochs": 9 });
-    let plan = machine.compile(QUICKSTART).unwrap();
+    let text = QUICKSTART.replace("name: quickstart", "name: quickstart\ninclude: more.yaml");
+    let plan = Machine::new()
+        .compile_with(&text, &[("more.yaml", "version: 1\nparams: [p.toml]\n"), ("p.toml", "epochs = 9\n")])
+        .unwrap();
     let train = plan.actions.iter().find(|action| action.id.0 == "train").unwrap();
     assert_eq!(train.params["epochs"], json!(9));
 }

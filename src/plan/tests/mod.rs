@@ -1,10 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
+mod at_once;
 mod bindings;
+mod conditions;
 mod editor_schema;
 mod expressions;
 mod full;
+mod overrides;
 mod params;
+mod reads;
 mod skips;
 mod targets;
 
@@ -18,13 +22,13 @@ use serde_json::{Value, json};
 use stagewright_protocol::{Determinism, ErrorClass, Fault, Manifest, Platform, Port, Resources};
 
 use super::*;
-use crate::spec::{self, Diagnostic, render_text};
+use crate::spec::{self, Diagnostic, PipelineSpec, render_text};
 
 /// A machine with stage programs and files, to compile against.
 pub(super) struct Machine {
     pub catalog: BTreeMap<String, Program>,
     pub host: BTreeMap<String, Value>,
-    pub params: Value,
+    pub overrides: Vec<&'static str>,
     pub files: Vec<(&'static str, PathKind)>,
 }
 
@@ -183,6 +187,32 @@ impl Machine {
         ];
         let mut catalog: BTreeMap<_, _> =
             programs.into_iter().map(|program| (program.manifest.name.clone(), program)).collect();
+        let rules = json!({ "allOf": [
+            { "if": { "properties": { "nesterov": { "const": true } }, "required": ["nesterov"] },
+              "then": { "properties": { "precision": { "const": "fp32" }, "patience": { "type": "null" } } },
+              "x-because": "look ahead in full precision" },
+            { "if": { "properties": { "precision": { "enum": ["bf16", "fp16"] } }, "required": ["precision"] },
+              "then": { "properties": { "batch-size": { "type": "integer" } } },
+              "else": { "properties": { "epochs": { "maximum": 1000 } } } },
+        ], "dependentRequired": { "budget": ["reason"] } });
+        let mut ruled = program(
+            "ruled",
+            &[],
+            &[("data", "dataset/images")],
+            json!({
+                "nesterov": { "type": "boolean", "default": false },
+                "precision": { "type": "string", "enum": ["fp32", "bf16"], "default": "fp32" },
+                "patience": { "type": ["number", "null"], "default": null },
+                "batch-size": { "anyOf": [{ "const": "auto" }, { "type": "integer" }], "default": 8 },
+                "epochs": int(10, "Passes over the training data."),
+                "budget": { "type": "integer" },
+                "reason": { "type": "string", "description": "Why there is a budget." },
+            }),
+            &[],
+        );
+        let manifest = Arc::get_mut(&mut ruled.manifest).unwrap();
+        manifest.params.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
+        catalog.insert("ruled".to_owned(), ruled);
         catalog.get_mut("tensorrt").unwrap().platform = Arc::new(Platform {
             facts: BTreeMap::from([("tensorrt".to_owned(), json!(false))]),
             missing: vec![Fault {
@@ -195,7 +225,7 @@ impl Machine {
         Self {
             catalog,
             host: BTreeMap::from([("tensorrt".to_owned(), json!(false)), ("cpus".to_owned(), json!(2))]),
-            params: Value::Null,
+            overrides: Vec::new(),
             files: vec![
                 ("data/cifar10", PathKind::Folder),
                 ("data/test", PathKind::Folder),
@@ -205,16 +235,36 @@ impl Machine {
     }
 
     pub fn compile(&self, text: &str) -> Result<Plan, Vec<Diagnostic>> {
-        let spec = spec::parse("pipeline.yaml", text)?;
+        self.compile_with(text, &[])
+    }
+
+    /// With files beside the pipeline that it includes or takes params from.
+    pub fn compile_with(&self, text: &str, files: &[(&str, &str)]) -> Result<Plan, Vec<Diagnostic>> {
+        self.compile_spec(&self.read(text, files))
+    }
+
+    pub fn read(&self, text: &str, files: &[(&str, &str)]) -> PipelineSpec {
+        spec::read("pipeline.yaml", text, &mut |path| {
+            let found = files.iter().find(|(name, _)| *name == path);
+            found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
+        })
+    }
+
+    fn compile_spec(&self, spec: &PipelineSpec) -> Result<Plan, Vec<Diagnostic>> {
+        let assignments: Vec<Assignment> = self.overrides.iter().map(|text| text.parse().unwrap()).collect();
         compile(
-            &spec,
+            spec,
             CompileInputs {
-                params: self.params.clone(),
+                overrides: &Overrides::single(&assignments).unwrap(),
                 catalog: &self.catalog,
                 host: &self.host,
                 git: json!({ "commit": "abc123", "branch": "main" }),
                 env: BTreeMap::from([("USER".to_owned(), "ann".to_owned())]),
                 file: PathBuf::from("pipelines/pipeline.yaml"),
+                hash_files: &|patterns| match patterns {
+                    [one] if one == "broken[" => Err("no pattern".to_owned()),
+                    patterns => Ok(format!("digest of {}", patterns.join(" "))),
+                },
                 path_exists: &|path: &Path| {
                     self.files
                         .iter()
@@ -279,6 +329,15 @@ pub(super) fn shown(plan: &Plan) -> String {
         }
         if !action.exports.is_empty() {
             out.push_str(&format!("\n    exports {:?}", action.exports));
+        }
+        if let Some(condition) = &action.condition {
+            let asks: Vec<_> = condition.asks.iter().map(|id| id.0.as_str()).collect();
+            let whatever = if condition.asks_status { ", whatever becomes of others" } else { "" };
+            out.push_str(&format!(
+                "\n    the run decides {}, asking [{}]{whatever}",
+                condition.text,
+                asks.join(" ")
+            ));
         }
         if let Some(reason) = &action.skip {
             out.push_str(&format!("\n    skipped: {reason}"));

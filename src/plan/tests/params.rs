@@ -291,3 +291,40 @@ fn shared_definitions_are_followed() {
       help: did you mean `wait`?
     ");
 }
+
+#[test]
+fn rules_between_params_say_which_other_one_is_behind_them() {
+    insta::assert_snapshot!(refused(
+        r#"version: 1
+stages:
+  a: { uses: ruled, with: { nesterov: true, precision: bf16, patience: 3, batch-size: auto } }
+  b: { uses: ruled, with: { epochs: 2000 } }
+  c: { uses: ruled, with: { budget: 3 } }
+  d: { uses: ruled, with: { nesterov: true, epochs: 3 } }
+"#
+    ), @r"
+    pipeline.yaml:3:56: error[plan::param]: `precision` of stage `a` is `bf16`; it must be `fp32`, because `nesterov` is `true`
+      3 |   a: { uses: ruled, with: { nesterov: true, precision: bf16, patience: 3, batch-size: auto } }
+        |                                                        ^^^^
+      help: look ahead in full precision
+
+    pipeline.yaml:3:72: error[plan::param]: `patience` of stage `a` must be left out; here it is `3`, because `nesterov` is `true`
+      3 |   a: { uses: ruled, with: { nesterov: true, precision: bf16, patience: 3, batch-size: auto } }
+        |                                                                        ^
+      help: look ahead in full precision
+
+    pipeline.yaml:3:87: error[plan::param]: `batch-size` of stage `a` must be a whole number; here it is `auto`, because `precision` is one of `bf16`, `fp16`
+      3 |   a: { uses: ruled, with: { nesterov: true, precision: bf16, patience: 3, batch-size: auto } }
+        |                                                                                       ^^^^
+
+    pipeline.yaml:4:37: error[plan::param]: `epochs` of stage `b` is `2000`; it may be at most 1000, because `precision` is not one of `bf16`, `fp16`
+      4 |   b: { uses: ruled, with: { epochs: 2000 } }
+        |                                     ^^^^
+      help: `epochs`: Passes over the training data (default 10)
+
+    pipeline.yaml:5:27: error[plan::param]: stage `c` needs the param `reason`, because `budget` is given
+      5 |   c: { uses: ruled, with: { budget: 3 } }
+        |                           ^^^^^^^^^^^^^^
+      help: `reason`: Why there is a budget
+    ");
+}

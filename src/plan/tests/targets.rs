@@ -17,6 +17,7 @@ fn values_are_in_the_metrics_units() {
   f: { on: free, metric: rows, max: 3 }
   g: { on: free, metric: wait, max: 3s }
   h: { on: bench, metric: x.top1, max-drop-vs: y.top1, value: 0.5pp }
+  x.top1: { on: bench, max-drop-vs: \"many[n=1]\", value: 1pp }
 ",
     ));
     assert_eq!(plan.warnings, Vec::<String>::new());
@@ -34,6 +35,7 @@ fn values_are_in_the_metrics_units() {
     12 free rows AtMost(3.0)
     13 free wait AtMost(3000.0)
     14 bench x.top1 DropAtMost { stage: StageId("bench"), metric: "y.top1", value: 0.5 }
+    15 bench x.top1 DropAtMost { stage: StageId("many[n=1]"), metric: "x.top1", value: 1.0 }
     "#);
 }
 
@@ -52,6 +54,9 @@ fn targets_that_can_not_be_checked() {
   j: { on: bench, metric: x.top1, max-drop-vs: y.top1, value: -1pp }
   k: { on: bench, metric: x.p99, max-ratio-vs: y.p99, value: 2ms }
   l: { on: bench, metric: x.top1, max-drop-vs: \"free:y\", value: 3xy }
+  m: { on: bench, metric: x.top1, max-drop-vs: release, value: 1pp }
+  n: { on: bench, metric: x.top1, max-ratio-vs: \"last-release:x.top1\", value: 0.9 }
+  o: { on: bench, metric: x.top1, max-drop-vs: many, value: 1pp }
 "
     )), @r#"
     pipeline.yaml:7:12: error[plan::unknown-stage]: there is no stage `bnch`
@@ -111,6 +116,21 @@ fn targets_that_can_not_be_checked() {
       18 |   l: { on: bench, metric: x.top1, max-drop-vs: "free:y", value: 3xy }
          |                                                                 ^^^
       help: write a number with one of the units `%`, `pp`
+
+    pipeline.yaml:19:48: error[plan::release]: target `m` compares with the last release, and this version knows no releases
+      19 |   m: { on: bench, metric: x.top1, max-drop-vs: release, value: 1pp }
+         |                                                ^^^^^^^
+      help: compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)
+
+    pipeline.yaml:20:49: error[plan::release]: target `n` compares with the last release, and this version knows no releases
+      20 |   n: { on: bench, metric: x.top1, max-ratio-vs: "last-release:x.top1", value: 0.9 }
+         |                                                 ^^^^^^^^^^^^^^^^^^^^^
+      help: compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)
+
+    pipeline.yaml:21:48: error[plan::matrix-reference]: `many` is a matrix of stages
+      21 |   o: { on: bench, metric: x.top1, max-drop-vs: many, value: 1pp }
+         |                                                ^^^^ which of them?
+      help: write `many[*]` for all, or for example `many[n=1]`
     "#);
 }
 

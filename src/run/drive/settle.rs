@@ -10,7 +10,7 @@ use crate::{
     digest::Digest,
     lineage::RunEnd,
     plan::ActionKey,
-    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome},
+    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome, flatten},
     run::{
         RunError, RunSummary, StageSummary,
         inputs::Settled,
@@ -98,7 +98,16 @@ impl Driver<'_> {
         self.end(node, Ending::without_result(Outcome::Cancelled, reason, key))
     }
 
-    /// Nothing new starts any more; what runs goes on to its end.
+    pub(super) fn end_without_result(
+        &mut self,
+        node: Node,
+        outcome: Outcome,
+        reason: String,
+    ) -> Result<(), RunError> {
+        self.end(node, Ending::without_result(outcome, reason, None))
+    }
+
+    /// Nothing new starts any more, but for what outlives it; what runs goes on to its end.
     pub(super) fn stop(&mut self, reason: String) -> Result<(), RunError> {
         self.stopping = Some(reason.clone());
         for node in self.scheduler.stop() {
@@ -108,7 +117,11 @@ impl Driver<'_> {
             let ending = self.not_begun(node, Outcome::Cancelled, reason.clone());
             self.end(node, Ending { key, ..ending })?;
             for node in waiting {
-                self.cancel(node, key, reason.clone())?;
+                if self.outlives(node) {
+                    self.again.push(node);
+                } else {
+                    self.cancel(node, key, reason.clone())?;
+                }
             }
         }
         Ok(())
@@ -161,14 +174,17 @@ impl Driver<'_> {
 
     fn note_end(&mut self, node: Node, ending: Ending) -> Result<(), RunError> {
         let Ending { outcome, reason, key, result, failure, settled } = ending;
+        let reason = self.with_evidence(node, reason);
         let duration = self.began[node].map(|began| began.elapsed()).unwrap_or_default();
         let id = self.actions[node].id.clone();
+        let asked = self.materials.remove(&node).unwrap_or_default();
         self.recorder.note(&RunEvent::StageEnded {
             at: Timestamp::now(),
             stage: id.clone(),
             outcome,
             reason: reason.clone(),
             key,
+            material: result.as_ref().map_or(asked, |result| flatten(&result.material)),
             made_in: result.as_ref().map(|result| result.run),
             outputs: result.as_ref().map_or_else(BTreeMap::new, |result| result.outputs.clone()),
             measured: result.as_ref().map_or_else(Measured::default, |result| result.measured.clone()),
@@ -222,10 +238,15 @@ impl Driver<'_> {
             Err(error) => return Err(error),
         }
         let duration = began.elapsed();
+        let mut counts = BTreeMap::new();
+        for summary in self.summaries.iter().flatten() {
+            *counts.entry(summary.outcome).or_insert(0) += 1;
+        }
         self.recorder.note(&RunEvent::RunEnded {
             at: Timestamp::now(),
             outcome,
             duration_ms: millis(duration),
+            counts,
         })?;
         let stages = self.summaries.into_iter().flatten().collect();
         Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, duration })

@@ -7,7 +7,7 @@ use super::*;
 
 fn work(after: &[Node], cpus: u32) -> Work {
     let resources = Resources { cpus, ..Resources::default() };
-    Work { after: after.to_vec(), resources, expected: Duration::from_secs(1) }
+    Work { after: after.to_vec(), resources, expected: Duration::from_secs(1), outlives: false }
 }
 
 fn machine(cpus: u32) -> Capacity {
@@ -82,13 +82,23 @@ fn cases() -> impl Strategy<Value = Case> {
     (1usize..24).prop_flat_map(|count| {
         let node = move |index: usize| {
             let after = prop::collection::btree_set(0..index.max(1), 0..=index.min(4));
-            (after, 0u32..6, 0u64..150, 0u32..3, prop::bool::weighted(0.1), 0u64..100).prop_map(
-                move |(after, cpus, memory, gpus, exclusive, seconds)| Work {
-                    after: if index == 0 { Vec::new() } else { after.into_iter().collect() },
-                    resources: Resources { cpus, memory, gpus, exclusive, ..Resources::default() },
-                    expected: Duration::from_secs(seconds),
-                },
+            (
+                after,
+                0u32..6,
+                0u64..150,
+                0u32..3,
+                prop::bool::weighted(0.1),
+                0u64..100,
+                prop::bool::weighted(0.15),
             )
+                .prop_map(move |(after, cpus, memory, gpus, exclusive, seconds, outlives)| {
+                    Work {
+                        after: if index == 0 { Vec::new() } else { after.into_iter().collect() },
+                        resources: Resources { cpus, memory, gpus, exclusive, ..Resources::default() },
+                        expected: Duration::from_secs(seconds),
+                        outlives,
+                    }
+                })
         };
         let fate = prop_oneof![
             4 => Just(Fate::Hit),
@@ -141,8 +151,12 @@ impl Play {
     fn take(&mut self) -> Result<(), TestCaseError> {
         while let Some(node) = self.scheduler.take_ready() {
             prop_assert!(self.started.insert(node), "{node} came twice");
-            let inputs = &self.case.work[node].after;
-            prop_assert!(inputs.iter().all(|before| self.ended.contains(before)), "{node} came early");
+            let Work { after, outlives, .. } = &self.case.work[node];
+            let over = |before: &Node| {
+                let lost = self.failed.contains(before) || self.blocked.contains(before);
+                self.ended.contains(before) || *outlives && lost
+            };
+            prop_assert!(after.iter().all(over), "{node} came early");
             self.looking.push(node);
         }
         Ok(())
@@ -225,11 +239,13 @@ impl Play {
         Ok(true)
     }
 
-    /// Descendants of what failed, from the graph alone.
+    /// Descendants of what failed, up to those that outlive it, from the graph alone.
     fn descendants_of_failures(&self) -> BTreeSet<Node> {
         let mut found = BTreeSet::new();
         for (node, item) in self.case.work.iter().enumerate() {
-            if item.after.iter().any(|before| found.contains(before) || self.failed.contains(before)) {
+            if !item.outlives
+                && item.after.iter().any(|before| found.contains(before) || self.failed.contains(before))
+            {
                 found.insert(node);
             }
         }
@@ -277,16 +293,26 @@ proptest! {
         prop_assert!(stopped.iter().all(|node| !play.ended.contains(node) && !play.blocked.contains(node)));
         let under_way: Vec<Node> =
             play.looking.drain(..).chain(play.running.drain(..).map(|(grant, _)| grant.node)).collect();
+        // Nothing begins any more but what outlives the stop, and all of that does.
+        let mut late = BTreeSet::new();
+        let mut begin_late = |scheduler: &mut Scheduler, work: &[Work]| -> Result<(), TestCaseError> {
+            while let Some(node) = scheduler.take_ready().or_else(|| scheduler.grant().map(|grant| grant.node)) {
+                prop_assert!(work[node].outlives && late.insert(node), "{node} began after the stop");
+                prop_assert!(scheduler.settle(node, Ended::Settled).is_empty());
+            }
+            Ok(())
+        };
+        prop_assert!(stopped.iter().all(|node| !play.case.work[*node].outlives));
         for (index, node) in under_way.iter().enumerate() {
-            prop_assert_eq!(play.scheduler.take_ready(), None);
-            prop_assert_eq!(play.scheduler.grant(), None);
+            begin_late(&mut play.scheduler, &play.case.work)?;
             prop_assert!(!stopped.contains(node));
             // What runs may still come to its end, or be ended.
             let now = play.scheduler.settle(*node, if cut[index] { Ended::NoResult } else { Ended::Settled });
             prop_assert!(now.is_empty(), "{now:?} had ended already");
         }
+        begin_late(&mut play.scheduler, &play.case.work)?;
         prop_assert!(play.scheduler.is_done());
         let over = play.ended.len() + play.failed.len() + play.blocked.len();
-        prop_assert_eq!(over + stopped.len() + under_way.len(), play.case.work.len());
+        prop_assert_eq!(over + stopped.len() + under_way.len() + late.len(), play.case.work.len());
     }
 }

@@ -150,6 +150,11 @@ words! {
 }
 
 impl Function {
+    /// Asks how things stand in the run.
+    pub fn is_status(self) -> bool {
+        matches!(self, Self::Success | Self::Failure | Self::Always | Self::Cancelled)
+    }
+
     /// Fewest and most arguments.
     pub fn arity(self) -> (usize, usize) {
         match self {

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 /// Params of the stage `quantize`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(extend(
+    "if" = { "properties": { "precision": { "const": "fp16" } }, "required": ["precision"] },
+    "then" = { "properties": { "auto-exclude": { "type": "null" } } },
+    "x-because" = "`auto-exclude` is for INT8; with precision `fp16` name nodes in `exclude`"
+))]
 pub struct Params {
     /// What the model computes in.
     pub precision: Precision,

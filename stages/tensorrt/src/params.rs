@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 /// How to build the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(extend(
+    "if" = { "properties": { "exclude-lean-runtime": { "const": true } }, "required": ["exclude-lean-runtime"] },
+    "then" = { "properties": { "version-compatible": { "const": true } } },
+    "x-because" = "only a version-compatible engine has a lean runtime to leave out: set `version-compatible: true`"
+))]
 pub struct Params {
     /// What the model is expected to compute in. Only checked: the number types are those of the model.
     pub precision: Precision,

@@ -34,6 +34,11 @@ pub enum OptimizerParams {
         weight_decay: f64,
     },
     /// Gradient descent with momentum.
+    #[schemars(extend(
+        "if" = { "properties": { "nesterov": { "const": true } }, "required": ["nesterov"] },
+        "then" = { "properties": { "momentum": { "exclusiveMinimum": 0 } } },
+        "x-because" = "Nesterov's look-ahead goes along the momentum: set `momentum`, or `nesterov: false`"
+    ))]
     Sgd {
         /// Peak learning rate.
         #[serde(default = "sgd::lr")]
