@@ -21,7 +21,7 @@ use super::{
     machine,
     order::Graph,
     params::{Schemas, Subject},
-    reads, search, secrets,
+    reads, roles, search, secrets,
     skip::{self, Waits},
     targets,
     values::{resolve, seed},
@@ -157,7 +157,7 @@ impl<'a> Compilation<'a> {
                 binder.bind(instance, findings)
             })
             .collect();
-        let mut warnings = Vec::new();
+        let mut warnings = roles::mixed(&instances, &bindings);
         let line = |at| self.spec.sources.line(at);
         let targets =
             targets::resolve_all(&self.spec.targets, &instances, &scope, line, findings, &mut warnings);

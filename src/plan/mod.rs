@@ -19,6 +19,7 @@ mod overrides;
 mod params;
 mod range;
 mod reads;
+mod roles;
 mod schema;
 mod schema_walk;
 mod search;

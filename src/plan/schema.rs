@@ -33,12 +33,14 @@ pub fn schema(catalog: &BTreeMap<String, Program>) -> Value {
         "$schema": DIALECT,
         "title": "Stagewright pipeline",
         "type": "object",
-        "required": ["version", "stages"],
+        "required": ["version"],
+        "anyOf": [{ "required": ["stages"] }, { "required": ["include"] }, { "required": ["params"] }, { "required": ["env"] }, { "required": ["targets"] }],
         "properties": {
             "version": { "const": 1, "description": "Version of the language." },
             "name": { "type": "string", "description": "Name of the pipeline; the file's name where it is missing." },
+            "include": one_or_many("Files, relative to this one, whose params, env, targets and stages are added."),
             "params": {
-                "description": "A map, the path of a YAML or JSON file, or a list of paths.",
+                "description": "A map, the path of a YAML, JSON or TOML file, or a list of paths, of which a later one overrides an earlier one.",
                 "anyOf": [{ "type": "object" }, { "type": "string" }, { "type": "array", "items": { "type": "string" } }],
             },
             "env": env(),
@@ -104,8 +106,9 @@ fn entry() -> Value {
         "needs": one_or_many("Stages that must have ended well before."),
         "matrix": matrix(),
         "strategy": { "type": "object", "properties": { "matrix": matrix() }, "additionalProperties": false },
-        "if": { "type": ["string", "boolean"], "description": "Runs the stage only if this is true: `${{ host.tensorrt }}`." },
+        "if": { "type": ["string", "boolean"], "description": "Runs the stage only if this is true: `${{ host.tensorrt }}`, `${{ stages.bench.metrics.top1 > 90 }}`, `${{ failure() }}`." },
         "env": env(),
+        "secrets": one_or_many("Names of variables that the program gets from the environment of `stagewright run`; their values are kept nowhere."),
         "seed": { "type": ["integer", "string"], "description": "Seed of every random choice of the stage." },
     })));
     json!({
@@ -281,8 +284,8 @@ fn target() -> Value {
             "metric": { "type": "string", "description": "The metric; without it the target's name." },
             "max": bound,
             "min": bound,
-            "max-drop-vs": { "type": "string", "description": "Metric, or `stage:metric`, below which it may fall by `value`." },
-            "max-ratio-vs": { "type": "string", "description": "Metric, or `stage:metric`, of which it may be `value` times." },
+            "max-drop-vs": { "type": "string", "description": "Metric, `stage:metric`, or `stage` for its metric of the same name, below which it may fall by `value`." },
+            "max-ratio-vs": { "type": "string", "description": "Metric, `stage:metric`, or `stage` for its metric of the same name, of which it may be `value` times." },
             "value": bound,
         },
         "oneOf": [
@@ -358,7 +361,7 @@ fn matrix() -> Value {
 fn env() -> Value {
     json!({
         "type": "object",
-        "description": "Environment variables; part of the action key.",
+        "description": "Environment variables; part of the action key, but for those that name the run (`${{ run.id }}`).",
         "additionalProperties": { "type": ["string", "number", "boolean"] },
     })
 }

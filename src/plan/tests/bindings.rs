@@ -337,3 +337,19 @@ stages:
         models <- mine=models/mine.onnx: model/onnx
     "#);
 }
+
+#[test]
+fn test_data_of_one_stage_under_another_one_is_worth_a_warning() {
+    let warnings = |role: &str| {
+        let text = format!(
+            r#"version: 1
+stages:
+  train: {{ uses: train, inputs: {{ data: {{ path: data/test{role} }}, preprocess: {{ path: data/cifar10 }} }} }}
+  bench: {{ uses: benchmark, inputs: {{ models: models/mine.onnx, data: {{ path: ./data/test, role: test }} }} }}
+"#
+        );
+        plan(&text).warnings.join("\n")
+    };
+    assert_eq!(warnings(", role: train"), "");
+    insta::assert_snapshot!(warnings(""), @"");
+}
