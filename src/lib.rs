@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod compare;
 pub mod config;
 pub mod digest;
+pub mod dvc;
 pub mod lineage;
 pub mod plan;
 pub mod plugin;

@@ -11,7 +11,7 @@ use syn::{UseTree, visit::Visit};
 
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
-    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "compare", "lineage",
+    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "compare", "lineage", "dvc",
     "project", "author", "run", "sweep",
 ];
 

@@ -17,7 +17,7 @@ use std::{
 
 use cache::ManifestCache;
 pub use host::{Host, gpu_names};
-pub use program::Program;
+pub use program::{Command, Piece, Program, Shell, Start};
 use serde_json::Value;
 use stagewright_protocol::{Manifest, Platform};
 use tokio::task::JoinSet;
@@ -163,7 +163,11 @@ async fn describe_one(name: &str, path: &Path, cache: &ManifestCache) -> Result<
     }
     let platform =
         if manifest.probes { ask_platform(path).await.map_err(fault)? } else { Platform::default() };
-    Ok(Program { path: path.to_owned(), manifest: Arc::new(manifest), platform: Arc::new(platform) })
+    Ok(Program {
+        start: Start::Program(path.to_owned()),
+        manifest: Arc::new(manifest),
+        platform: Arc::new(platform),
+    })
 }
 
 async fn ask_manifest(path: &Path) -> Result<Manifest, PluginError> {
@@ -193,6 +197,7 @@ fn launch<'a>(program: &'a Path, env: &'a BTreeMap<String, String>, folder: &'a 
         mark: None,
         sandbox: None,
         folders: &[],
+        shell: None,
         limits,
     }
 }

@@ -106,7 +106,7 @@ fn told_to_a_program(scene: &Scene, args: &CheckArgs) -> Result<Exit, CliError> 
     let (findings, sources, exit, line) = match loaded {
         Ok(loaded) => {
             let line = praise(&loaded);
-            let Pipeline { plan, warnings: mut findings, sources } = loaded;
+            let Pipeline { plan, warnings: mut findings, sources, lock: _ } = loaded;
             findings.extend(plan.warnings.into_iter().map(|text| Diagnostic::warning("plan::warning", text)));
             (findings, sources, Exit::Success, line)
         }

@@ -84,6 +84,11 @@ impl Display {
             RunEvent::StageLog { stage, level: Level::Warning, message, .. } => {
                 self.warnings.push(format!("{stage}: {message}"));
             }
+            RunEvent::StageLog { stage, level: Level::Info, message, .. } => {
+                if let Some(running) = self.running.get(stage) {
+                    running.bar.set_message(message.clone());
+                }
+            }
             RunEvent::StageRetried { stage, attempt, failure, pause_ms, .. } => {
                 self.stop(stage);
                 let pause = screen::duration(Duration::from_millis(*pause_ms));

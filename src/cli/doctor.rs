@@ -3,7 +3,7 @@
 use clap::Args;
 use console::style;
 use stagewright::{
-    catalog::{Catalog, Host},
+    catalog::{Catalog, Host, Start},
     record::git_state,
     store::LocalStore,
 };
@@ -110,7 +110,8 @@ fn stages(catalog: &Catalog) -> Result<Vec<Finding>, CliError> {
     let mut findings: Vec<Finding> = Vec::new();
     for (name, program) in &described.programs {
         let title = format!("stage {name} {}", program.manifest.version);
-        let place = program.path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let Start::Program(path) = &program.start else { continue };
+        let place = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
         if program.platform.missing.is_empty() {
             let facts: Vec<String> =
                 program.platform.properties.iter().map(|(name, value)| format!("{name} {value}")).collect();

@@ -50,6 +50,15 @@ fn edges(action: &Action) -> Vec<Edge> {
         for binding in bindings {
             let (from, is_path, label) = match &binding.source {
                 Source::Path(path) => (path.display().to_string(), true, port.clone()),
+                Source::Placed { path, stages, .. } => {
+                    edges.extend(stages.iter().map(|stage| Edge {
+                        from: stage.0.clone(),
+                        is_path: false,
+                        label: path.display().to_string(),
+                        to: action.id.0.clone(),
+                    }));
+                    continue;
+                }
                 Source::Output { stage, port: output } if output == port => {
                     (stage.0.clone(), false, port.clone())
                 }

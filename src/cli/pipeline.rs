@@ -129,6 +129,8 @@ impl From<ProjectError> for CliError {
                 Self::user("which pipeline file?").hint(format!("name one of {}", names.join(", ")))
             }
             ProjectError::Read { .. } | ProjectError::Outside { .. } => Self::user(&error),
+            ProjectError::Lock(_) => Self::user(&error)
+                .hint("`git checkout` brings the last good one back; without it every stage runs"),
             ProjectError::Programs(_) => {
                 Self::environment(&error).hint("`stagewright doctor` tries every stage program that it finds")
             }

@@ -36,7 +36,8 @@ pub fn show(
     }
     let loaded = pipeline::load_in(scene, config, args)?;
     let store = LocalStore::open(&config.store_dir)?;
-    let previews = run::preview(&loaded.plan, &select.options(), &store, config)?;
+    let options = run::RunOptions { lock: loaded.lock.clone(), ..select.options() };
+    let previews = run::preview(&loaded.plan, &options, &store, config)?;
     for warning in &loaded.plan.warnings {
         println!("{} {warning}", style("warning:").yellow().bold());
     }
@@ -51,6 +52,7 @@ pub fn show(
 pub fn row(stage: &StagePreview) -> Vec<String> {
     let (word, why) = match &stage.preview {
         Preview::Hit { made_in } => (style("cached").cyan(), format!("made in run {made_in}")),
+        Preview::Locked => (style("cached").cyan(), "up to date, as dvc.lock says".to_owned()),
         Preview::Miss { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             (style("run").green(), reasons.join(", "))
@@ -99,7 +101,7 @@ pub fn summary(previews: &[StagePreview]) -> String {
             }),
             "decided later",
         ),
-        (count(|p| matches!(p, Preview::Hit { .. })), "cached"),
+        (count(|p| matches!(p, Preview::Hit { .. } | Preview::Locked)), "cached"),
         (count(|p| matches!(p, Preview::Skipped { .. })), "skipped"),
         (count(|p| matches!(p, Preview::Fails { .. })), "can't run"),
     ];

@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use clap::Args;
 use stagewright::{
     config::{Config, Environment},
+    dvc::{self, Lock},
     plan::Plan,
     plugin::{Cancel, Canceller, Secrets},
     record::{RecordError, RunOutcome},
-    run::{self, Force, RunError, RunOptions, SecretFault, Selection},
+    run::{self, Force, RunError, RunOptions, RunSummary, SecretFault, Selection},
     spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
@@ -114,18 +115,47 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let store = LocalStore::open(&config.store_dir)?;
     let (handle, cancel) = Canceller::new();
-    let options = args.options(scene, &config, &loaded.plan, cancel)?;
+    let options =
+        RunOptions { lock: loaded.lock.clone(), ..args.options(scene, &config, &loaded.plan, cancel)? };
     let mut display = Display::new();
     let summary = pipeline::block_on(async {
         tokio::spawn(stop_on_signals(handle));
         run::execute(&loaded.plan, &options, &store, &config, &mut |event| display.event(event)).await
     })??;
+    let locked =
+        loaded.lock.as_deref().map(|lock| update_lock(lock, &loaded.plan, &summary, &store)).transpose()?;
+    if let Some(line) = locked.flatten() {
+        println!("{line}");
+    }
     Ok(match summary.outcome {
         RunOutcome::Succeeded => Exit::Success,
         RunOutcome::GateFailed => Exit::Gate,
         RunOutcome::Failed => Exit::Failed,
         RunOutcome::Cancelled => Exit::Cancelled,
     })
+}
+
+/// Brings `dvc.lock` up to date with what has a result now.
+fn update_lock(
+    lock: &Lock,
+    plan: &Plan,
+    summary: &RunSummary,
+    store: &LocalStore,
+) -> Result<Option<String>, CliError> {
+    let results: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|action| {
+            let stage = summary.stages.iter().find(|stage| stage.stage == action.id)?;
+            Some((action, stage.result.as_deref()?))
+        })
+        .collect();
+    let updated = dvc::update(lock, &results, store).map_err(CliError::environment)?;
+    let mut lines: Vec<String> = updated.notes.iter().map(|note| format!("warning: {note}")).collect();
+    if updated.written {
+        lines.push(format!("{} is up to date with it", lock.path().display()));
+    }
+    Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }
 
 /// A span of time with its unit, as in a pipeline file.

@@ -33,11 +33,14 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
         Some(record) => println!("last {}", show::headline(record)),
         None => println!("{} has not been run yet", loaded.plan.file.display()),
     }
-    let previews = run::preview(&loaded.plan, &args.select.options(), &store, &config)?;
+    let options = run::RunOptions { lock: loaded.lock.clone(), ..args.select.options() };
+    let previews = run::preview(&loaded.plan, &options, &store, &config)?;
     println!("{}", plan::summary(&previews));
     let stale: Vec<&str> = previews
         .iter()
-        .filter(|stage| !matches!(stage.preview, Preview::Hit { .. } | Preview::Skipped { .. }))
+        .filter(|stage| {
+            !matches!(stage.preview, Preview::Hit { .. } | Preview::Locked | Preview::Skipped { .. })
+        })
         .map(|stage| stage.stage.0.as_str())
         .collect();
     if stale.is_empty() {

@@ -1,6 +1,6 @@
 //! Project root and settings: the file as written → resolved settings.
 //!
-//! A project is a folder with a `stagewright.toml`, which may be empty:
+//! A project is a folder with a `stagewright.toml`, which may be empty, or one of DVC, which needs none:
 //!
 //! ```toml
 //! [store]
@@ -29,6 +29,9 @@ use serde::Deserialize;
 
 /// Name of the file that marks a project's root.
 pub const FILE_NAME: &str = "stagewright.toml";
+
+/// Folder that marks the root of a project of DVC, which needs no settings.
+const DVC_FOLDER: &str = ".dvc";
 
 /// Name of the folder for the project's state: store, runs, caches.
 pub const STATE_FOLDER: &str = ".stagewright";
@@ -158,7 +161,9 @@ impl Config {
     pub fn discover(start: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let start = std::path::absolute(start)
             .map_err(|source| ConfigError::Read { path: start.to_owned(), source })?;
-        let root = start.ancestors().find(|folder| folder.join(FILE_NAME).is_file());
+        // A project of DVC is one as it is.
+        let marks = |name: &str| start.ancestors().find(|folder| folder.join(name).exists());
+        let root = marks(FILE_NAME).or_else(|| marks(DVC_FOLDER));
         let root = root.ok_or_else(|| ConfigError::NoProject { start: start.clone() })?;
         Self::load(root, environment)
     }
@@ -166,8 +171,12 @@ impl Config {
     /// Reads the settings of the project at `root`.
     pub fn load(root: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let path = root.join(FILE_NAME);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && root.join(DVC_FOLDER).is_dir() => {
+                String::new()
+            }
+            read => read.map_err(|source| ConfigError::Read { path: path.clone(), source })?,
+        };
         let file: ConfigFile = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
             path,
             reason: error.to_string().trim_end().to_owned(),

@@ -14,6 +14,7 @@ use crate::spec::{
 
 use super::{
     Binding, PathKind, Program, Source,
+    command::ANY,
     evaluate::{Operand, Scope, truthy},
     instances::{Instance, Instances, OutputReference},
     values::{kind, operand, scalar_text},
@@ -25,13 +26,16 @@ const ROLES: &[&str] = &["train", "validation", "test", "calibration"];
 /// A binding with what later checks need.
 pub(super) struct Bound {
     pub binding: Binding,
-    /// The producer.
-    pub producer: Option<usize>,
+    /// The producers.
+    pub producers: Vec<usize>,
     /// Where it is written.
     pub span: Span,
     /// Has an `if:` of its own, so that losing it is foreseen.
     pub optional: bool,
 }
+
+/// An artifact for a port: where it comes from, its type, and the producers.
+type Found = (Source, String, Vec<usize>);
 
 /// Bindings by port.
 pub(super) type Bindings = BTreeMap<String, Vec<Bound>>;
@@ -243,20 +247,19 @@ impl Binder<'_> {
         }
         sources
             .into_iter()
-            .map(|(source, artifact_type, producer)| {
+            .map(|(source, artifact_type, producers)| {
                 // A port for one artifact calls it by the port, so that renaming a stage does not change keys.
                 let name = match &named {
                     _ if !port.many => input.port.value.clone(),
                     Some(name) => name.clone(),
-                    None => match (&source, producer) {
-                        (_, Some(producer)) => self.instances.all[producer].id.0.clone(),
-                        (Source::Path(path), None) => stem(path),
-                        (Source::Output { stage, .. }, None) => stage.0.clone(),
+                    None => match &source {
+                        Source::Path(path) | Source::Placed { path, .. } => stem(path),
+                        Source::Output { stage, .. } => stage.0.clone(),
                     },
                 };
                 Bound {
                     binding: Binding { name, source, artifact_type, role: role.clone() },
-                    producer,
+                    producers,
                     span: item.span.clone(),
                     optional: item.condition.is_some(),
                 }
@@ -272,7 +275,7 @@ impl Binder<'_> {
         item: &InputItem,
         outputs: Vec<OutputReference>,
         findings: &mut Vec<Diagnostic>,
-    ) -> Vec<(Source, String, Option<usize>)> {
+    ) -> Vec<Found> {
         if let Some(given) = &item.artifact_type {
             findings.push(
                 Diagnostic::error(
@@ -313,7 +316,12 @@ impl Binder<'_> {
                 continue;
             }
             let source = Source::Output { stage: producer.id.clone(), port: output.port };
-            found.push((source, port_out.artifact_type.clone(), Some(output.instance)));
+            // What has no type of its own is taken for what the port takes, as a path is.
+            let artifact_type = match port_out.artifact_type.as_str() {
+                ANY => types(port).next().unwrap_or_default().to_owned(),
+                known => known.to_owned(),
+            };
+            found.push((source, artifact_type, vec![output.instance]));
         }
         found
     }
@@ -328,7 +336,7 @@ impl Binder<'_> {
         written: &Written,
         must_exist: bool,
         findings: &mut Vec<Diagnostic>,
-    ) -> Option<(Source, String, Option<usize>)> {
+    ) -> Option<Found> {
         let artifact_type = match &item.artifact_type {
             Some(given) if accepts(port, &given.value) => given.value.clone(),
             Some(given) => {
@@ -359,6 +367,9 @@ impl Binder<'_> {
         }
         let path: PathBuf = Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
         // Placed by a stage of this very pipeline: what lies there now is of an earlier run.
+        if let Some((source, producers)) = self.written(&path) {
+            return Some((source, artifact_type, producers));
+        }
         if let Some((producer, output)) = path.ancestors().find_map(|above| self.exports.get(above)) {
             let producer = &self.instances.all[*producer];
             findings.push(
@@ -388,13 +399,31 @@ impl Binder<'_> {
                 (PathKind::Folder, "file") => {
                     format!("`{shown}` is a folder; input `{}` takes a file", input.port.value)
                 }
-                _ => return Some((Source::Path(path), artifact_type, None)),
+                _ => return Some((Source::Path(path), artifact_type, Vec::new())),
             };
             findings
                 .push(wrong("plan::missing-path", error).hint("paths are relative to the project's root"));
             return None;
         }
-        Some((Source::Path(path), artifact_type, None))
+        Some((Source::Path(path), artifact_type, Vec::new()))
+    }
+
+    /// What stages write at a path by `outs`, as a path there: naming it makes the edge.
+    fn written(&self, path: &Path) -> Option<(Source, Vec<usize>)> {
+        let (source, producers) = self.produced(path)?;
+        let is_out = |producer: &usize| {
+            let outs = self.instances.all[*producer].outs;
+            outs.iter().any(|(out, _)| out.path.starts_with(path) || path.starts_with(&out.path))
+        };
+        if !producers.iter().all(is_out) {
+            return None;
+        }
+        Some(match source {
+            Source::Placed { mut stages, port: Some(port), .. } if stages.len() == 1 => {
+                (Source::Output { stage: stages.remove(0), port }, producers)
+            }
+            source => (source, producers),
+        })
     }
 
     fn unbound(&self, instance: &Instance<'_>, name: &str, port: &Port, span: Option<&Span>) -> Diagnostic {
@@ -467,6 +496,7 @@ fn alternatives(port: &Port) -> String {
 fn accepts(port: &Port, artifact_type: &str) -> bool {
     types(port).any(|wanted| {
         wanted == artifact_type
+            || [wanted, artifact_type].contains(&ANY)
             || wanted
                 .strip_suffix('*')
                 .is_some_and(|family| family.ends_with('/') && artifact_type.starts_with(family))
@@ -479,7 +509,7 @@ fn stem(path: &Path) -> String {
 
 fn describe(source: &Source) -> String {
     match source {
-        Source::Path(path) => path.display().to_string(),
+        Source::Path(path) | Source::Placed { path, .. } => path.display().to_string(),
         Source::Output { stage, port } => format!("`{port}` of `{stage}`"),
     }
 }

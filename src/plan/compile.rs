@@ -1,6 +1,6 @@
 //! [`compile`]: all checks of a pipeline at once, and the plan if there is nothing to say.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde_json::Value;
 
@@ -12,8 +12,9 @@ use crate::spec::{
 };
 
 use super::{
-    Action, CompileInputs, Overrides, Plan, Program,
+    Action, CompileInputs, DEPS, Overrides, Plan, Program, Start,
     bind::{Binder, Bindings},
+    command::{self, Commanded},
     condition::{self, Condition, Decided},
     evaluate::{FOLLOW_UP, Scope},
     exports,
@@ -54,6 +55,7 @@ struct Compilation<'a> {
 #[derive(Default)]
 struct Resolved {
     params: Option<Value>,
+    commanded: Option<Commanded>,
     exports: BTreeMap<String, PathBuf>,
     variables: Variables,
     seed: u64,
@@ -108,8 +110,23 @@ impl<'a> Compilation<'a> {
             .iter()
             .filter_map(|stage| Some((stage.name.as_str(), self.program(stage, findings)?)))
             .collect();
-        let instances =
+        let declared = OnceCell::new();
+        let mut instances =
             Instances::new(self.spec, |stage| programs.get(stage.name.as_str()).copied(), &scope, findings);
+        let all: Vec<_> = instances
+            .all
+            .iter()
+            .map(|instance| {
+                let env = variables::resolve(&instance.spec.env, &pipeline_env, &scope, &mut Vec::new());
+                let mut visible = scope.env.clone();
+                visible.extend(env.fixed);
+                let matrix = Some((&instance.combination, instances.keys(instance.spec.name.as_str())));
+                command::declare(instance, &Scope { env: &visible, matrix, ..scope }, findings)
+            })
+            .collect();
+        let declared = declared.get_or_init(|| all);
+        instances.fill(declared);
+        let instances = instances;
 
         // The combinations of a stage that could not be read are not known.
         if self.spec.errors.is_empty() {
@@ -133,7 +150,15 @@ impl<'a> Compilation<'a> {
                 )
             })
             .collect();
-        let placed: Vec<_> = resolved.iter().map(|resolved| &resolved.exports).collect();
+        let placed: Vec<_> = instances
+            .all
+            .iter()
+            .zip(&resolved)
+            .map(|(instance, resolved)| {
+                let outs = instance.outs.iter().map(|(out, _)| (out.port(), out.path.clone()));
+                resolved.exports.clone().into_iter().chain(outs).collect()
+            })
+            .collect();
         let exports = exports::of_all(&instances, &placed, findings);
         let mut bindings: Vec<Bindings> = instances
             .all
@@ -154,7 +179,15 @@ impl<'a> Compilation<'a> {
                     exports: &exports,
                     skipped,
                 };
-                binder.bind(instance, findings)
+                let mut bound = binder.bind(instance, findings);
+                if let Some(declared) = &declared[index] {
+                    let commanded = resolved[index].commanded.as_ref();
+                    let deps = binder.deps(index, instance, declared, commanded, findings);
+                    if !deps.is_empty() {
+                        bound.insert(DEPS.to_owned(), deps);
+                    }
+                }
+                bound
             })
             .collect();
         let mut warnings = roles::mixed(&instances, &bindings);
@@ -167,7 +200,7 @@ impl<'a> Compilation<'a> {
             let Some(condition) = &resolved.condition else { continue };
             let depends = !resolved.needs.is_empty()
                 || !resolved.asks.is_empty()
-                || bindings[index].values().flatten().any(|bound| bound.producer.is_some());
+                || bindings[index].values().flatten().any(|bound| !bound.producers.is_empty());
             condition::check(condition, instance, depends, &instances, findings, &mut warnings);
         }
 
@@ -200,7 +233,8 @@ impl<'a> Compilation<'a> {
     }
 
     fn program(&self, stage: &StageSpec, findings: &mut Vec<Diagnostic>) -> Option<&'a Program> {
-        let wanted = &stage.uses.program;
+        let uses = stage.uses()?;
+        let wanted = &uses.program;
         let catalog = self.inputs.catalog;
         // What names it could not be read.
         if wanted.value.is_empty() {
@@ -217,7 +251,7 @@ impl<'a> Compilation<'a> {
             );
             return None;
         };
-        if let Some(version) = &stage.uses.cache_version
+        if let Some(version) = &uses.cache_version
             && version.value != program.manifest.cache_version
         {
             findings.push(
@@ -293,9 +327,17 @@ impl<'a> Compilation<'a> {
             Some(Decided::Skipped(reason)) => (Some(reason), None, Vec::new()),
             Some(Decided::Later(condition, asks)) => (None, Some(condition), asks),
         };
+        let commanded = spec.command().and_then(|written| {
+            // Where its `wdir` is wrong, that was said.
+            let Some(Start::Command(declared)) = instance.program.map(|program| &program.start) else {
+                return None;
+            };
+            command::resolve(written, &declared.folder, instances, &scope, findings)
+        });
         secrets::check(spec, &variables, findings);
         Resolved {
             params,
+            commanded,
             exports: exports::of_instance(instance, &scope, findings),
             seed: spec
                 .seed
@@ -318,8 +360,16 @@ impl<'a> Compilation<'a> {
         bindings: Bindings,
         skip: Option<String>,
     ) -> Option<Action> {
-        let Resolved { params, exports, variables, seed, needs, skip: _, condition, asks: _ } = resolved;
-        let program = instance.program?.clone();
+        let Resolved { params, commanded, exports, variables, seed, needs, skip: _, condition, asks: _ } =
+            resolved;
+        let mut program = instance.program?.clone();
+        let params = match commanded {
+            Some(Commanded { command, params, inputs: _ }) => {
+                program.start = Start::Command(Arc::new(command));
+                params
+            }
+            None => params?,
+        };
         let settings = |read: fn(&Settings) -> bool| {
             if read(&instance.spec.settings) { &instance.spec.settings } else { &self.spec.defaults }
         };
@@ -333,7 +383,7 @@ impl<'a> Compilation<'a> {
         Some(Action {
             id: instance.id.clone(),
             line: self.spec.sources.line(instance.spec.name.span.start),
-            params: params?,
+            params,
             inputs: bindings
                 .into_iter()
                 .map(|(port, bound)| (port, bound.into_iter().map(|bound| bound.binding).collect()))
@@ -342,6 +392,7 @@ impl<'a> Compilation<'a> {
             skip,
             condition,
             exports,
+            outs: instance.outs.iter().map(|(out, _)| out.clone()).collect(),
             env: variables.fixed,
             run_env: variables.late,
             secrets: instance.spec.secrets.iter().map(|name| name.value.clone()).collect(),
@@ -355,7 +406,9 @@ impl<'a> Compilation<'a> {
             timeout: settings(|settings| settings.timeout.is_some()).timeout,
             limits: machine::limits(&self.spec.defaults, &instance.spec.settings),
             retry: machine::retry(settings(|settings| settings.retry.is_some())),
-            cache: settings(|settings| settings.cache.is_some()).cache.unwrap_or(true),
+            cache: settings(|settings| settings.cache.is_some()).cache.unwrap_or(true)
+                && !instance.spec.always,
+            frozen: instance.spec.frozen,
             continue_on_error: settings(|settings| settings.continue_on_error.is_some())
                 .continue_on_error
                 .unwrap_or(false),
@@ -366,7 +419,9 @@ impl<'a> Compilation<'a> {
 
 fn graph(bindings: &[Bindings], resolved: &[Resolved]) -> Graph {
     let data = bindings.iter().enumerate().flat_map(|(to, bindings)| {
-        bindings.values().flatten().filter_map(move |bound| Some((bound.producer?, to, bound.span.clone())))
+        bindings.values().flatten().flat_map(move |bound| {
+            bound.producers.iter().map(move |producer| (*producer, to, bound.span.clone()))
+        })
     });
     let order = resolved.iter().enumerate().flat_map(|(to, resolved)| {
         resolved.needs.iter().chain(&resolved.asks).map(move |(from, span)| (*from, to, span.clone()))

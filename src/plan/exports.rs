@@ -1,4 +1,4 @@
-//! `outputs:` of the stages → places in the work tree, each with one writer.
+//! `outputs:` and `outs:` of the stages → places in the work tree, each with one writer.
 
 use std::{
     collections::BTreeMap,
@@ -58,7 +58,7 @@ pub(super) fn of_instance(
 }
 
 /// A path inside of the project that is not the project's own or git's.
-fn place(text: &str) -> Option<PathBuf> {
+pub(super) fn place(text: &str) -> Option<PathBuf> {
     let inside = !text.trim().is_empty()
         && Path::new(text).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let path: PathBuf = Path::new(text).components().filter(|part| *part != Component::CurDir).collect();
@@ -70,20 +70,18 @@ fn place(text: &str) -> Option<PathBuf> {
 /// other.
 pub(super) fn of_all(
     instances: &Instances<'_>,
-    exports: &[&BTreeMap<String, PathBuf>],
+    exports: &[BTreeMap<String, PathBuf>],
     findings: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PathBuf, (usize, String)> {
     let span = |index: usize, port: &str| {
-        let outputs = &instances.all[index].spec.outputs;
-        outputs
-            .iter()
-            .find(|(name, _)| name.value == *port)
-            .map(|(_, value)| value.span.clone())
-            .unwrap_or_default()
+        let instance = &instances.all[index];
+        let placed = instance.spec.outputs.iter().find(|(name, _)| name.value == *port);
+        let written = || instance.outs.iter().find(|(out, _)| out.port() == port).map(|(_, span)| span);
+        placed.map(|(_, value)| &value.span).or_else(written).cloned().unwrap_or_default()
     };
     let mut places: BTreeMap<PathBuf, (usize, &str)> = BTreeMap::new();
     for (index, exports) in exports.iter().enumerate() {
-        for (port, path) in *exports {
+        for (port, path) in exports {
             // Folders sort right before what is in them, so the neighbours are the only ones to look at.
             let above = path.ancestors().find_map(|above| Some((above, places.get(above)?)));
             let below = places.range(path.clone()..).next().filter(|(below, _)| below.starts_with(path));

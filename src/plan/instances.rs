@@ -1,8 +1,9 @@
 //! The stages of a pipeline after its matrices are expanded, and how they are found by name.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ffi::OsStr, path::Path};
 
 use serde_json::Value;
+use stagewright_protocol::Manifest;
 
 use crate::spec::{
     Diagnostic,
@@ -12,7 +13,8 @@ use crate::spec::{
 };
 
 use super::{
-    Program, StageId,
+    Out, Program, StageId,
+    command::{self, ANY},
     evaluate::{Evaluated, Scope, follow_up, run_value, shown},
     matrix::{self, Combination},
 };
@@ -24,6 +26,8 @@ pub(super) struct Instance<'a> {
     pub combination: Combination,
     /// None where the catalog has no such program; that was reported.
     pub program: Option<&'a Program>,
+    /// Paths of the work tree that it writes itself, each with its place in the file.
+    pub outs: &'a [(Out, Span)],
 }
 
 /// An output of an instance.
@@ -79,7 +83,13 @@ impl<'a> Instances<'a> {
                         keys.push(key.clone());
                     }
                 }
-                found.all.push(Instance { spec, id: matrix::id(spec, &combination), combination, program });
+                found.all.push(Instance {
+                    spec,
+                    id: matrix::id(spec, &combination),
+                    combination,
+                    program,
+                    outs: &[],
+                });
             }
             let declared = Declared {
                 instances: start..found.all.len(),
@@ -95,6 +105,15 @@ impl<'a> Instances<'a> {
     /// There is a stage of this name.
     pub fn declares(&self, stage: &str) -> bool {
         self.stages.contains_key(stage)
+    }
+
+    /// Gives instances what they declare in the work tree.
+    pub fn fill(&mut self, declared: &'a [Option<command::Declared>]) {
+        for (instance, declared) in self.all.iter_mut().zip(declared) {
+            let Some(declared) = declared else { continue };
+            instance.outs = &declared.outs;
+            instance.program = declared.program.as_ref();
+        }
     }
 
     /// Keys of the matrix of a stage.
@@ -124,9 +143,13 @@ impl<'a> Instances<'a> {
                     .maybe_hint(self.ports_of(&instances)));
             }
         };
-        for &instance in &instances {
-            let Some(program) = self.all[instance].program else { continue };
-            if !program.manifest.outputs.contains_key(&port.value) {
+        let mut found = Vec::new();
+        for instance in instances {
+            let program = self.all[instance].program;
+            let port_of = |program: &Program| port_named(&program.manifest, &port.value);
+            if let Some(name) = program.map_or(Some(port.value.clone()), port_of) {
+                found.push(OutputReference { instance, port: name });
+            } else if let Some(program) = program {
                 let known = program.manifest.outputs.keys().map(String::as_str);
                 return Err(Diagnostic::error(
                     "plan::unknown-port",
@@ -139,10 +162,7 @@ impl<'a> Instances<'a> {
                 .maybe_hint(suggestion(&port.value, known)));
             }
         }
-        Ok(instances
-            .into_iter()
-            .map(|instance| OutputReference { instance, port: port.value.clone() })
-            .collect())
+        Ok(found)
     }
 
     /// `stages.<stage>[…].result` or `….metrics.<name>` → the stages meant and what is asked of them.
@@ -291,6 +311,23 @@ impl<'a> Instances<'a> {
         let program = self.all[*instances.first()?].program?;
         Some(format!("it has {}", list(program.manifest.outputs.keys().map(String::as_str))))
     }
+}
+
+/// The port called so; what a stage writes in the work tree can also be called by its file name, with or without extension, where
+/// only one has it.
+fn port_named(manifest: &Manifest, name: &str) -> Option<String> {
+    if manifest.outputs.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    let is = |part: Option<&OsStr>| part.is_some_and(|part| part == name);
+    let fits = |port: &&String| is(Path::new(port).file_name()) || is(Path::new(port).file_stem());
+    let mut fitting = manifest
+        .outputs
+        .iter()
+        .filter(|(_, port)| port.artifact_type == ANY)
+        .map(|(name, _)| name)
+        .filter(fits);
+    fitting.next().filter(|_| fitting.next().is_none()).cloned()
 }
 
 /// What a condition asks of stages.

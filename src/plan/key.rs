@@ -1,13 +1,16 @@
 //! The action key: identity of everything that may change a stage's result.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::digest::{CanonicalError, Digest};
 
-use super::{Action, Program};
+use super::{Action, Out, Program};
 
 /// Version of [`KeyMaterial`]'s encoding.
 ///
@@ -47,6 +50,9 @@ pub struct KeyMaterial {
     pub platform: BTreeMap<String, String>,
     /// Operator value that separates cache namespaces.
     pub salt: String,
+    /// Paths of the work tree that it writes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outs: BTreeSet<String>,
 }
 
 /// One input as the stage is told of it: its content, and the words that come with it.
@@ -70,7 +76,8 @@ impl KeyMaterial {
     /// someone decides here whether it may change a result.
     pub fn new(action: &Action, inputs: BTreeMap<String, Vec<KeyInput>>, salt: &str) -> Self {
         let Action {
-            program: Program { path: _, manifest, platform },
+            // Where a program lies is no part of it; the text of a command is in its params.
+            program: Program { start: _, manifest, platform },
             params,
             env,
             seed,
@@ -84,6 +91,7 @@ impl KeyMaterial {
             skip: _,
             condition: _,
             exports: _,
+            outs,
             resources: _,
             // It differs from run to run, and the pipeline says so.
             run_env: _,
@@ -96,6 +104,7 @@ impl KeyMaterial {
             limits: _,
             retry: _,
             cache: _,
+            frozen: _,
             continue_on_error: _,
         } = action;
         Self {
@@ -108,12 +117,13 @@ impl KeyMaterial {
             seed: *seed,
             platform: platform.properties.clone(),
             salt: salt.to_owned(),
+            outs: outs.iter().map(Out::port).collect(),
         }
     }
 
     /// The key.
     pub fn key(&self) -> Result<ActionKey, CanonicalError> {
-        let Self { version, program, cache_version, params, inputs, env, seed, platform, salt } = self;
+        let Self { version, program, cache_version, params, inputs, env, seed, platform, salt, outs } = self;
         let inputs: BTreeMap<_, Vec<_>> = inputs
             .iter()
             .map(|(port, bound)| {
@@ -123,7 +133,7 @@ impl KeyMaterial {
                 (port, bound.iter().map(encode).collect())
             })
             .collect();
-        Digest::of_value(&json!({
+        let mut material = json!({
             "stagewright-action": version,
             "program": program,
             "cache-version": cache_version,
@@ -133,7 +143,11 @@ impl KeyMaterial {
             "seed": seed,
             "platform": platform,
             "salt": salt,
-        }))
-        .map(ActionKey)
+        });
+        // Left out where there are none, as before there were any.
+        if !outs.is_empty() {
+            material["outs"] = json!(outs);
+        }
+        Digest::of_value(&material).map(ActionKey)
     }
 }

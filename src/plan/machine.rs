@@ -30,7 +30,7 @@ pub(super) fn missing_platform(instance: &Instance<'_>, findings: &mut Vec<Diagn
                 "plan::platform",
                 format!("stage `{}` can't run here: {}", instance.spec.name.value, fault.message),
             )
-            .at(instance.spec.uses.program.span.clone(), "")
+            .at(instance.spec.uses().map_or(&instance.spec.name.span, |uses| &uses.program.span).clone(), "")
             .maybe_hint(hint),
         );
     }

@@ -3,8 +3,10 @@
 //! Pure: no I/O, no clock. What it needs to know of the machine is handed in.
 
 mod bind;
+mod command;
 mod compile;
 mod condition;
+mod deps;
 mod evaluate;
 mod exports;
 mod functions;
@@ -43,7 +45,9 @@ pub use range::{Axis, Range};
 pub use schema::{schema, stage_schema};
 pub use search::{Search, SearchFault, USUAL_TRIALS};
 
-pub use crate::catalog::Program;
+pub use crate::catalog::{Command, Piece, Program, Shell, Start};
+pub use crate::spec::types::OutKind;
+pub use command::{COMMAND, DEPS};
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
-pub use types::{Action, Binding, Bound, FailureClass, Limits, Plan, Retry, Source, StageId, Target};
+pub use types::{Action, Binding, Bound, FailureClass, Limits, Out, Plan, Retry, Source, StageId, Target};
 pub use variables::RunText;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::COMMAND;
 use crate::spec::{
     expression::{Context, Expression, ExpressionKind, Piece, Step},
     types::{Data, Name, StageSpec, Value as Written},
@@ -10,6 +11,9 @@ use crate::spec::{
 /// Params by the field of the stage that reads them, named as in reasons: `with.optimizer.lr`, `env.NAME`, `seed`.
 pub(super) fn of_stage(stage: &StageSpec, pipeline_env: &[(Name, Written)]) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
+    for line in stage.command().iter().flat_map(|command| &command.lines) {
+        collect(COMMAND, line, &mut found);
+    }
     if let Some(with) = &stage.with {
         collect("with", with, &mut found);
     }

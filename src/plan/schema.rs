@@ -67,6 +67,7 @@ pub fn stage_schema(program: &Program) -> Value {
     let manifest = &program.manifest;
     let mut schema = entry();
     schema["$schema"] = DIALECT.into();
+    schema["required"] = json!(["uses"]);
     schema["title"] = format!("a stage that uses {} {}", manifest.name, manifest.version).into();
     schema["description"] = manifest.summary.as_str().into();
     schema["properties"]["uses"]["pattern"] = uses(&manifest.name).into();
@@ -100,6 +101,16 @@ fn entry() -> Value {
             "description": "Stage program, optionally with the cache version it must have: `train` or `train@1`.",
             "pattern": "^[A-Za-z0-9_-]+(@[0-9]+)?$",
         },
+        "cmd": one_or_many("A command for bash, run in the project; a list runs in order and stops at the first that fails."),
+        "run": one_or_many("The same as `cmd`."),
+        "wdir": { "type": "string", "description": "Folder that the command runs in and that its paths are relative to." },
+        "deps": one_or_many("Paths of the project, and outputs of stages, that the stage reads beside its ports."),
+        "outs": outs("Paths of the project that the stage writes itself."),
+        "metrics": outs("Files of numbers among them: JSON, YAML or TOML."),
+        "plots": outs("Files of points among them."),
+        "frozen": { "type": "boolean", "description": "Keeps the last result, whatever changes." },
+        "always": { "type": "boolean", "description": "Runs in every run." },
+        "always_changed": { "type": "boolean", "deprecated": true, "description": "The same as `always`." },
         "inputs": { "type": "object", "description": "What each input port takes.", "additionalProperties": input() },
         "with": { "type": "object", "description": "Params of the stage program." },
         "outputs": { "type": "object", "description": "Where outputs are placed in the work tree, by port.", "additionalProperties": { "type": "string" } },
@@ -113,7 +124,7 @@ fn entry() -> Value {
     })));
     json!({
         "type": "object",
-        "required": ["uses"],
+        "anyOf": [{ "required": ["uses"] }, { "required": ["cmd"] }, { "required": ["run"] }],
         "properties": stage,
         "patternProperties": { "^x-": true },
         "additionalProperties": false,
@@ -364,6 +375,21 @@ fn env() -> Value {
         "description": "Environment variables; part of the action key, but for those that name the run (`${{ run.id }}`).",
         "additionalProperties": { "type": ["string", "number", "boolean"] },
     })
+}
+
+fn outs(description: &str) -> Value {
+    let options = json!({
+        "type": "object",
+        "additionalProperties": {
+            "type": ["object", "null"],
+            "properties": {
+                "persist": { "type": "boolean", "description": "Not removed before the stage runs." },
+                "cache": { "type": "boolean", "description": "Means something to DVC only: here everything is stored." },
+            },
+        },
+    });
+    let item = json!({ "anyOf": [{ "type": "string" }, options] });
+    json!({ "description": description, "anyOf": [item, { "type": "array", "items": item }] })
 }
 
 fn one_or_many(description: &str) -> Value {

@@ -1,6 +1,6 @@
 //! Skipped stages: what they would have made is not there for others.
 
-use super::{bind::Bindings, instances::Instances};
+use super::{DEPS, bind::Bindings, instances::Instances};
 
 /// What an instance waits for beside its inputs, and how it takes the loss of it.
 pub(super) struct Waits {
@@ -42,7 +42,9 @@ pub(super) fn propagate(
             let required = port.is_some_and(|port| port.required);
             let had = bound.len();
             bound.retain(|bound| {
-                let Some(producer) = bound.producer.filter(|producer| skips[*producer].is_some()) else {
+                let Some(producer) =
+                    bound.producers.iter().copied().find(|producer| skips[*producer].is_some())
+                else {
                     return true;
                 };
                 if many && bound.optional || *asks_status && (many || !required) {
@@ -54,8 +56,13 @@ pub(super) fn propagate(
                     ));
                     return false;
                 }
-                reason.get_or_insert_with(|| {
-                    format!("its input `{port_name}` comes from `{}`, which is skipped", name(producer))
+                reason.get_or_insert_with(|| match port_name.as_str() {
+                    DEPS => format!(
+                        "its dep `{}` comes from `{}`, which is skipped",
+                        bound.binding.name,
+                        name(producer)
+                    ),
+                    port => format!("its input `{port}` comes from `{}`, which is skipped", name(producer)),
                 });
                 true
             });

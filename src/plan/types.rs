@@ -7,7 +7,7 @@ use serde_json::Value;
 use stagewright_protocol::Resources;
 
 use super::{Condition, Overrides, RunText, Search};
-use crate::catalog::Program;
+use crate::{catalog::Program, spec::types::OutKind};
 
 /// Id of one stage of a plan: `train`, or `train[seed=0]` for one combination of a matrix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct Action {
     pub condition: Option<Condition>,
     /// Where outputs are placed in the work tree, by port; relative to the project root.
     pub exports: BTreeMap<String, PathBuf>,
+    /// Paths of the work tree that it writes itself.
+    pub outs: Vec<Out>,
     /// Environment variables declared for the stage; part of the key.
     pub env: BTreeMap<String, String>,
     /// Environment variables that name the run; not part of the key.
@@ -80,8 +82,30 @@ pub struct Action {
     pub retry: Retry,
     /// False: never reuse a result (it is stored all the same).
     pub cache: bool,
+    /// Keeps its last result, whatever changes.
+    pub frozen: bool,
     /// A failure does not fail the run; dependents are blocked all the same.
     pub continue_on_error: bool,
+}
+
+/// A path of the work tree that a stage writes itself. Its output port is called like the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Out {
+    /// Relative to the project root.
+    pub path: PathBuf,
+    /// What it is to people.
+    pub kind: OutKind,
+    /// It is not removed before the stage runs.
+    pub persist: bool,
+    /// DVC's cache gets it as well, where the pipeline is one of DVC.
+    pub cache: bool,
+}
+
+impl Out {
+    /// Its output port.
+    pub fn port(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
 }
 
 /// One artifact bound to an input port.
@@ -109,6 +133,26 @@ pub enum Source {
         /// Its output port.
         port: String,
     },
+    /// A file or folder of the work tree that other stages write, or parts of it.
+    Placed {
+        /// Relative to the project root.
+        path: PathBuf,
+        /// The stages that write it or in it.
+        stages: Vec<StageId>,
+        /// The output port of the one stage that writes exactly this.
+        port: Option<String>,
+    },
+}
+
+impl Source {
+    /// Stages that have to end before it is there.
+    pub fn stages(&self) -> &[StageId] {
+        match self {
+            Self::Path(_) => &[],
+            Self::Output { stage, .. } => std::slice::from_ref(stage),
+            Self::Placed { stages, .. } => stages,
+        }
+    }
 }
 
 /// Bounds of a run that its pipeline sets.

@@ -23,12 +23,21 @@ pub const PASSED_VARIABLES: &[(&str, &str)] = &[
     ("RUST_BACKTRACE", "more in the log of a stage that panics"),
 ];
 
-/// The whole environment of a process that works in `folder`.
+/// The whole environment of a process that works in `folder`. One that inherits gets all of ours and nothing taken away.
 pub(super) fn environment(
     declared: &BTreeMap<String, String>,
     folder: &Path,
     token: &str,
+    inherits: bool,
 ) -> BTreeMap<OsString, OsString> {
+    if inherits {
+        let own = std::env::vars_os();
+        let token = [(TOKEN.into(), token.into())];
+        return own
+            .chain(token)
+            .chain(declared.iter().map(|(name, value)| (name.into(), value.into())))
+            .collect();
+    }
     let passed = PASSED_VARIABLES.iter().filter_map(|(name, _)| {
         let value = std::env::var_os(name)?;
         Some((OsString::from(name), value))

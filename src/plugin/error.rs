@@ -51,6 +51,16 @@ pub enum PluginError {
         /// Last lines of its stderr.
         tail: Vec<String>,
     },
+    /// A command for the shell failed.
+    #[error("the command {line} failed: {exit}")]
+    Command {
+        /// Its line, quoted and shortened.
+        line: String,
+        /// How its shell ended.
+        exit: Exit,
+        /// Last lines of what it said.
+        tail: Vec<String>,
+    },
     /// It closed its end of the conversation and went on running.
     #[error("{program} closed its standard output without an answer")]
     Mute {
@@ -165,6 +175,7 @@ impl PluginError {
         match self {
             Self::NoHello { tail, .. }
             | Self::Died { tail, .. }
+            | Self::Command { tail, .. }
             | Self::Mute { tail, .. }
             | Self::Junk { tail, .. }
             | Self::Timeout { tail, .. }

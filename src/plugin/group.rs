@@ -49,9 +49,15 @@ impl Group {
         let mut command = Command::new(launch.program);
         command
             .env_clear()
-            .envs(environment(launch.env, launch.folder, &token))
+            .envs(environment(
+                launch.env,
+                launch.folder,
+                &token,
+                launch.shell.is_some_and(|shell| shell.inherits),
+            ))
             .envs(launch.secrets.variables())
-            .current_dir(launch.folder)
+            .args(launch.shell.iter().flat_map(|shell| &shell.arguments))
+            .current_dir(launch.shell.map_or(launch.folder, |shell| &shell.folder))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -16,6 +16,7 @@ mod processes;
 mod sandbox;
 mod secrets;
 mod session;
+mod shell;
 mod watch;
 
 use std::{
@@ -32,6 +33,7 @@ pub use outputs::check as check_outputs;
 pub use sandbox::{Sandbox, SandboxSupport};
 pub use secrets::{MASK, RedactedStream, Redactor, SHORTEST_SECRET, Secrets};
 use session::Session;
+pub use shell::{Hearing, ShellCall, quoted, run_line, strict_shell, user_shell};
 use stagewright_protocol::{
     Event, MAX_LINE_BYTES, Manifest, Platform, Request, Response, RunRequest, RunResult,
 };
@@ -55,6 +57,8 @@ pub struct Launch<'a> {
     pub sandbox: Option<&'a Sandbox>,
     /// Folders that count towards [`SessionLimits::output`].
     pub folders: &'a [PathBuf],
+    /// Set for a shell, which speaks no protocol.
+    pub shell: Option<&'a ShellCall>,
     /// When enough is enough.
     pub limits: SessionLimits,
 }

@@ -280,7 +280,7 @@ impl<'a> Session<'a> {
     }
 }
 
-fn exceeded(excess: Excess, program: String, tail: Vec<String>) -> PluginError {
+pub(super) fn exceeded(excess: Excess, program: String, tail: Vec<String>) -> PluginError {
     match excess {
         Excess::Memory(limit) => PluginError::Memory { program, limit, tail },
         Excess::Output(limit) => PluginError::Output { program, limit, tail },

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use hash_files::HashFiles;
 use crate::{
     catalog::{Catalog, CatalogError, Described, Host},
     config::Config,
+    dvc::{self, Lock, LockError},
     plan::{self, CompileInputs, Overrides, PathKind, Plan},
     record::git_state,
     spec::{self, Diagnostic, PipelineSpec, Sources},
@@ -25,6 +27,8 @@ use crate::{
 pub struct Pipeline {
     /// The compiled plan.
     pub plan: Plan,
+    /// The lock file, for a pipeline of DVC.
+    pub lock: Option<Arc<Lock>>,
     /// Warnings about the file, with their places.
     pub warnings: Vec<Diagnostic>,
     /// What was read.
@@ -61,6 +65,9 @@ pub enum ProjectError {
     /// Stage programs that the pipeline uses are there and do not work.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Programs(Vec<CatalogError>),
+    /// The lock file of a DVC pipeline can't be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The pipeline file is wrong.
     #[error("{} has {} finding(s)", file.display(), findings.len())]
     Invalid {
@@ -118,11 +125,18 @@ pub async fn open(config: &Config, file: &Path) -> Result<Draft, ProjectError> {
     let text =
         fs::read_to_string(&path).map_err(|error| ProjectError::Read { path, reason: error.to_string() })?;
     let mut read = |path: &str| fs::read_to_string(config.root.join(path)).map_err(|error| error.to_string());
-    let spec = spec::read(&file.to_string_lossy(), &text, &mut read);
+    let spec = if dvc::is_pipeline(file) {
+        dvc::read(&file.to_string_lossy(), &text, &mut read)
+    } else {
+        spec::read(&file.to_string_lossy(), &text, &mut read)
+    };
 
     let catalog = Catalog::find(config);
-    let used =
-        spec.stages.iter().map(|stage| stage.uses.program.value.as_str()).filter(|name| !name.is_empty());
+    let used = spec
+        .stages
+        .iter()
+        .filter_map(|stage| Some(stage.uses()?.program.value.as_str()))
+        .filter(|name| !name.is_empty());
     let mut described = catalog.describe(used.collect::<std::collections::BTreeSet<_>>()).await;
     // A program that is there and broken is the machine's fault, one that is not there the pipeline's (or a slip of
     // the pen), which the plan says with its place.
@@ -159,6 +173,9 @@ impl Draft {
             Ok(_) => PathKind::File,
             Err(_) => PathKind::Missing,
         };
+        let lock = dvc::is_pipeline(&self.file)
+            .then(|| Lock::open(&config.root, &self.file, &self.spec, &config.state_dir).map(Arc::new))
+            .transpose()?;
         let hash = HashFiles::new(&config.root);
         let plan = plan::compile(
             &self.spec,
@@ -178,6 +195,6 @@ impl Draft {
             sources: self.spec.sources.clone(),
             findings,
         })?;
-        Ok(Pipeline { plan, warnings: self.spec.warnings.clone(), sources: self.spec.sources.clone() })
+        Ok(Pipeline { plan, lock, warnings: self.spec.warnings.clone(), sources: self.spec.sources.clone() })
     }
 }

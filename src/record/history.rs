@@ -161,6 +161,7 @@ mod tests {
             seed,
             platform: Default::default(),
             salt: String::new(),
+            outs: Default::default(),
         };
         LastResult {
             stage: StageId(stage.to_owned()),

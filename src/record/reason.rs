@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::{KeyInput, KeyMaterial};
+use crate::plan::{COMMAND, DEPS, KeyInput, KeyMaterial};
 
 /// Longest value shown in a reason, in characters.
 const SHOWN: usize = 48;
@@ -69,13 +69,16 @@ impl fmt::Display for Reason {
                 }
                 if params.is_empty() { Ok(()) } else { write!(formatter, ", by {}", params.join(", ")) }
             }
+            Self::InputChanged { input } if input.starts_with("deps.") => {
+                write!(formatter, "{input} changed")
+            }
             Self::InputChanged { input } => write!(formatter, "inputs.{input} changed"),
             Self::Lost { blobs: 1 } => formatter.write_str("result lost: 1 blob missing"),
             Self::Lost { blobs } => write!(formatter, "result lost: {blobs} blobs missing"),
             Self::Dropped => formatter.write_str("result no longer stored"),
             Self::Unreadable { why } => write!(formatter, "stored result not readable: {why}"),
             Self::GateFailed { gate } => write!(formatter, "gate `{gate}` failed last time: measured again"),
-            Self::Uncached => formatter.write_str("cache: false"),
+            Self::Uncached => formatter.write_str("never reused, as the pipeline says"),
             Self::Forced => formatter.write_str("forced"),
         }
     }
@@ -85,17 +88,24 @@ impl fmt::Display for Reason {
 /// keys are equal.
 pub fn differences(last: &KeyMaterial, now: &KeyMaterial) -> Vec<Reason> {
     // No `..`: a new field of the key does not compile until its difference has words.
-    let KeyMaterial { version, program, cache_version, params, inputs, env, seed, platform, salt } = now;
+    let KeyMaterial { version, program, cache_version, params, inputs, env, seed, platform, salt, outs } =
+        now;
     let mut found = Vec::new();
     plain(&mut found, "uses", &last.program, program);
     plain(&mut found, "version of the key format", &last.version, version);
     plain(&mut found, "cache version of the stage", &last.cache_version, cache_version);
-    values(&mut found, "with", Some(&last.params), Some(params));
+    // What a command is made of stands beside it in the stage, not under `with`.
+    let field = if program == COMMAND { "" } else { "with" };
+    values(&mut found, field, Some(&last.params), Some(params));
     compare_inputs(&mut found, &last.inputs, inputs);
     maps(&mut found, "env", &last.env, env);
     plain(&mut found, "seed", &last.seed, seed);
     maps(&mut found, "platform", &last.platform, platform);
     plain(&mut found, "salt", &last.salt, salt);
+    for out in last.outs.symmetric_difference(outs) {
+        let (old, new) = (last.outs.get(out).cloned(), outs.get(out).cloned());
+        found.push(changed("outs", old, new));
+    }
     found
 }
 
@@ -170,7 +180,8 @@ fn values(found: &mut Vec<Reason>, field: &str, from: Option<&Value>, to: Option
             names.sort_unstable();
             names.dedup();
             for name in names {
-                values(found, &format!("{field}.{name}"), old.get(name), new.get(name));
+                let below = if field.is_empty() { name.clone() } else { format!("{field}.{name}") };
+                values(found, &below, old.get(name), new.get(name));
             }
         }
         (Some(old), Some(new)) if same(old, new) => {}
@@ -210,7 +221,7 @@ fn compare_inputs(
         }
         for (old, new) in old.iter().zip(new) {
             let KeyInput { name, artifact_type, role, digest } = new;
-            let input = if to.get(port).is_some_and(|bound| bound.len() > 1) {
+            let input = if port == DEPS || to.get(port).is_some_and(|bound| bound.len() > 1) {
                 format!("{port}.{name}")
             } else {
                 port.clone()
@@ -258,6 +269,7 @@ mod tests {
             seed: 0,
             platform: BTreeMap::new(),
             salt: String::new(),
+            outs: Default::default(),
         }
     }
 

@@ -67,6 +67,9 @@ pub struct StoredOutput {
     pub file_name: String,
     /// The content.
     pub artifact: Artifact,
+    /// A single file that can be executed. In a folder, its listing says which can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// Numbers, verdicts and warnings of a stage.

@@ -8,11 +8,13 @@ use super::{
     failure,
     inputs::{Fingerprints, Input, Place},
     lookup::Miss,
+    outs,
     shares::Shares,
 };
 use crate::{
+    digest::Digest,
     lineage::{Attestor, StageInput},
-    plan::Action,
+    plan::{Action, Start},
     plugin::Finished,
     record::{ActionResult, Failure, HostState, Measured, ProgramStamp, RESULT_VERSION, RunId, StoredOutput},
     store::{LocalStore, Tree},
@@ -23,6 +25,8 @@ pub(super) struct Made<'a> {
     pub(super) action: &'a Action,
     pub(super) miss: &'a Miss,
     pub(super) finished: Finished,
+    /// What it wrote in the work tree, stored already.
+    pub(super) collected: BTreeMap<String, StoredOutput>,
     pub(super) measured: Measured,
     pub(super) started: Timestamp,
     pub(super) run: RunId,
@@ -38,7 +42,8 @@ pub(super) fn commit(
     store: &LocalStore,
     prints: &Fingerprints,
 ) -> Result<ActionResult, Failure> {
-    let Made { action, miss, finished, mut measured, started, run, threads, host, log, attestor } = made;
+    let Made { action, miss, finished, collected, mut measured, started, run, threads, host, log, attestor } =
+        made;
     let listings = check_sources(action, &miss.inputs, prints)?;
     let stored = |error| failure::from_store(&error);
     let ports = &action.program.manifest.outputs;
@@ -49,13 +54,19 @@ pub(super) fn commit(
         let artifact_type =
             ports.get(port).map_or_else(|| "file".to_owned(), |port| port.artifact_type.clone());
         let artifact = store.ingest(path).map_err(stored)?;
-        outputs.insert(port.clone(), StoredOutput { artifact_type, file_name, artifact });
+        outputs.insert(port.clone(), StoredOutput { artifact_type, file_name, artifact, executable: false });
     }
+    outputs.extend(collected);
     let log = match fs::read(log) {
         Ok(bytes) => Some(store.put(&bytes).map_err(stored)?),
         Err(error) => return Err(failure::from_io("read", log, &error)),
     };
-    let program = store.fingerprint(&action.program.path).map_err(stored)?;
+    let program = match &action.program.start {
+        Start::Program(path) => store.fingerprint(path).map_err(stored)?.digest,
+        Start::Command(_) => Digest::of_value(&action.params).map_err(|error| {
+            failure::user(format!("the command of `{}` has no digest: {error}", action.id), None)
+        })?,
+    };
     measured.gates = finished.result.gates;
     let mut sources = Vec::new();
     for listing in listings {
@@ -74,7 +85,7 @@ pub(super) fn commit(
         program: ProgramStamp {
             name: action.program.manifest.name.clone(),
             version: action.program.manifest.version.clone(),
-            digest: program.digest,
+            digest: program,
         },
         log,
         threads,
@@ -121,6 +132,21 @@ fn check_sources(action: &Action, inputs: &[Input], prints: &Fingerprints) -> Re
         listings.extend(listing);
     }
     Ok(listings)
+}
+
+/// Places all of a stored result in the work tree: what the stage wrote there itself, then its outputs.
+pub(super) fn place_stored(
+    action: &Action,
+    result: &ActionResult,
+    root: &Path,
+    store: &LocalStore,
+    prints: &Fingerprints,
+    shares: &Shares,
+) -> Result<Vec<String>, Failure> {
+    if outs::restore(action, result, root, store, shares)? {
+        prints.forget();
+    }
+    place_exports(action, result, root, store, prints, shares)
 }
 
 /// Places the outputs of a result where the pipeline wants them in the work tree. Gives notes on those that are not there.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::inputs::Settled;
 use crate::{
-    plan::{Action, Plan, RunView, Source, StageId, StageResult},
+    plan::{Action, Plan, RunView, StageId, StageResult},
     record::Outcome,
     spec::expression::Function,
 };
@@ -25,10 +25,7 @@ pub(super) struct View<'a> {
 
 /// Producers of an action's inputs.
 pub(super) fn sources(action: &Action) -> impl Iterator<Item = &StageId> {
-    action.inputs.values().flatten().filter_map(|binding| match &binding.source {
-        Source::Output { stage, .. } => Some(stage),
-        Source::Path(_) => None,
-    })
+    action.inputs.values().flatten().flat_map(|binding| binding.source.stages())
 }
 
 /// What an action depends on: producers of its inputs, `needs`, and what its condition asks.

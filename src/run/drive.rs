@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     RunError, RunOptions, RunSummary, StageSummary,
-    commit::place_exports,
+    adopt::{Adopter, adopt},
+    commit::place_stored,
     conditions::dependencies,
     failure,
     folders::Folders,
@@ -39,7 +40,7 @@ use crate::{
     plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
-        Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter, Setting,
+        ActionResult, Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter, Setting,
         TargetVerdict, flatten, git_state,
     },
     store::LocalStore,
@@ -57,6 +58,7 @@ const LOOKS_AT_ONCE: usize = 16;
 /// What ended in the background.
 enum Done {
     Looked(Node, Result<(Looked, Vec<String>), Box<Failure>>, Option<(ActionKey, Box<Failure>)>),
+    Adopted(Node, ActionKey, Arc<ActionResult>),
     Acted(Node, Acted),
 }
 
@@ -113,13 +115,7 @@ pub(super) async fn drive(
     let mut recorder = Recorder::new(writer, watcher);
     let history = History::load(&config.state_dir, &plan.file)?;
     let detected = Host::detect();
-    let host = HostState {
-        os: detected.os.clone(),
-        arch: detected.arch.clone(),
-        cpus: detected.cpus,
-        memory: detected.memory,
-        gpus: u32::try_from(detected.gpus.len()).unwrap_or(u32::MAX),
-    };
+    let host = host_state(&detected);
     let (git, started) = (git_state(&config.root), Timestamp::now());
     let facts = RunFacts {
         run,
@@ -171,6 +167,7 @@ pub(super) async fn drive(
             writable: options.sandbox.then(|| config.writable.clone()),
             grace: options.grace,
             secrets: options.secrets.clone(),
+            lock: options.lock.clone(),
             cancel: options.cancel.clone(),
         }),
         recorder,
@@ -195,6 +192,17 @@ pub(super) async fn drive(
         stopping: None,
     };
     driver.turn(hear, began).await
+}
+
+/// What of the machine a record tells.
+pub(super) fn host_state(host: &Host) -> HostState {
+    HostState {
+        os: host.os.clone(),
+        arch: host.arch.clone(),
+        cpus: host.cpus,
+        memory: host.memory,
+        gpus: u32::try_from(host.gpus.len()).unwrap_or(u32::MAX),
+    }
 }
 
 /// The plan as the scheduler sees it.
@@ -291,15 +299,29 @@ impl Driver<'_> {
             self.looking += 1;
             let (shared, last) = (Arc::clone(&self.shared), self.history.last(&action.id).cloned());
             self.tasks.spawn_blocking(move || {
-                let question = Question { known, last: last.as_ref(), forced, salt: &shared.salt };
+                let question = Question {
+                    known,
+                    last: last.as_ref(),
+                    forced,
+                    salt: &shared.salt,
+                    lock: shared.lock.as_deref(),
+                };
                 let looked = match look_up(&action, question, &shared.prints, &shared.store) {
                     Ok(looked) => looked,
                     Err(failure) => return Done::Looked(node, Err(Box::new(failure)), None),
                 };
+                if let Looked::Locked(miss) = &looked {
+                    let by = Adopter { run: shared.run, host: &shared.host, root: &shared.root };
+                    let adopted = adopt(&action, miss, &by, &shared.store);
+                    return match adopted {
+                        Ok(result) => Done::Adopted(node, miss.key, Arc::new(result)),
+                        Err(failure) => Done::Looked(node, Err(Box::new(failure)), None),
+                    };
+                }
                 let Looked::Hit { key, result } = &looked else {
                     return Done::Looked(node, Ok((looked, Vec::new())), None);
                 };
-                match place_exports(
+                match place_stored(
                     &action,
                     result,
                     &shared.root,
@@ -358,8 +380,12 @@ impl Driver<'_> {
                         self.warn(node, notes)?;
                         self.succeed(node, Outcome::Cached, key, self.why_cached(node, key), result)
                     }
-                    (Ok((Looked::Miss(miss), _)), _) => self.missed(node, miss),
+                    (Ok((Looked::Miss(miss) | Looked::Locked(miss), _)), _) => self.missed(node, miss),
                 }
+            }
+            Done::Adopted(node, key, result) => {
+                self.looking -= 1;
+                self.succeed(node, Outcome::Cached, key, "up to date, as dvc.lock says".to_owned(), result)
             }
             Done::Acted(node, acted) => {
                 let (key, reasons) = match self.reasons.get(&node) {
@@ -469,6 +495,7 @@ impl Driver<'_> {
 
     fn why_cached(&self, node: Node, key: ActionKey) -> String {
         match self.history.last(&self.actions[node].id) {
+            _ if self.actions[node].frozen => "frozen".to_owned(),
             Some(last) if last.key == key => "nothing changed".to_owned(),
             _ => "an equal action has run before".to_owned(),
         }

@@ -6,8 +6,8 @@ use stagewright_protocol::{ErrorClass, Fault};
 
 use crate::{
     lineage::LineageError,
-    plan::{Action, FailureClass},
-    plugin::PluginError,
+    plan::{Action, FailureClass, Start},
+    plugin::{Exit, PluginError},
     record::{Failure, RecordError},
     store::StoreError,
 };
@@ -88,13 +88,32 @@ pub(super) fn from_plugin(error: PluginError, action: &Action) -> Option<Failure
         PluginError::OtherVersion { .. } => {
             environment(message, Some("install a stage program of the same release as stagewright"))
         }
-        PluginError::Died { exit, .. } if exit.is_out_of_memory() => failure(
-            FailureClass::Memory,
-            ErrorClass::Environment,
+        PluginError::Died { exit, .. } | PluginError::Command { exit, .. } if exit.is_out_of_memory() => {
+            failure(
+                FailureClass::Memory,
+                ErrorClass::Environment,
+                message,
+                Some(
+                    "the system most likely killed it for memory: lower what it needs, or state `resources.memory` so that less runs beside it",
+                ),
+            )
+        }
+        PluginError::Command { exit, .. } => {
+            let hint = match exit {
+                Exit::Code(127) => {
+                    Some("a program that it calls was not found; is it installed, and in PATH?")
+                }
+                Exit::Code(126) => Some("a file that it calls can't be executed; `chmod +x` makes it so"),
+                _ => None,
+            };
+            let failed = failure(FailureClass::ExitCode, ErrorClass::User, message, hint);
+            return Some(Failure { tail, ..failed });
+        }
+        PluginError::Timeout { .. } if matches!(action.program.start, Start::Command(_)) => failure(
+            FailureClass::Timeout,
+            ErrorClass::User,
             message,
-            Some(
-                "the system most likely killed it for memory: lower what it needs, or state `resources.memory` so that less runs beside it",
-            ),
+            Some("raise `timeout-minutes` if it needs longer"),
         ),
         PluginError::Timeout { .. } => failure(
             FailureClass::Timeout,

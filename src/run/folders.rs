@@ -44,6 +44,11 @@ impl Folders {
     /// Removes what dead runs left, ending stages of theirs that still run.
     pub(super) fn open(config: &Config, run: RunId, keep: bool, shares: &Shares) -> Result<Self, RunError> {
         let state_dir = &config.state_dir;
+        // Nothing of this belongs into a repository, also where nobody ran `stagewright init`.
+        let ignore = state_dir.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(RunError::io("write", &ignore))?;
+        }
         // Two runs that start at once do not clean up under each other's hands.
         let _cleaning = shares.leftovers().map_err(RunError::io("lock", state_dir))?;
         let mut others = false;

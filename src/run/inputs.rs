@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    plan::{Action, Binding, KeyInput, Source, StageId},
+    plan::{Action, Binding, DEPS, KeyInput, Source, StageId},
     record::{ActionResult, Outcome},
     store::{Artifact, LocalStore, StoreError, Tree},
 };
@@ -81,10 +81,24 @@ pub(super) fn resolve<'a>(action: &Action, settled: impl Fn(&StageId) -> Option<
         let mut bound = 0;
         let mut dropped: Option<&StageId> = None;
         for binding in bindings {
-            let Source::Output { stage, port: from } = &binding.source else {
-                known.push((port.clone(), binding.clone(), None));
-                bound += 1;
-                continue;
+            let (stage, from) = match &binding.source {
+                Source::Output { stage, port } => (stage, port),
+                Source::Placed { stages, port: Some(port), .. } if stages.len() == 1 => (&stages[0], port),
+                Source::Placed { stages, .. } => {
+                    if let Some(stage) =
+                        stages.iter().find(|stage| matches!(settled(stage), Some(Settled::Skipped)))
+                    {
+                        return Resolved::Skip(format!("`{stage}` was skipped"));
+                    }
+                    known.push((port.clone(), binding.clone(), None));
+                    bound += 1;
+                    continue;
+                }
+                Source::Path(_) => {
+                    known.push((port.clone(), binding.clone(), None));
+                    bound += 1;
+                    continue;
+                }
             };
             match settled(stage) {
                 Some(Settled::Result(result)) => match result.outputs.get(from) {
@@ -101,6 +115,9 @@ pub(super) fn resolve<'a>(action: &Action, settled: impl Fn(&StageId) -> Option<
                     }
                     None => notes.push(format!("`{stage}` wrote no `{from}`, so `{port}` goes without it")),
                 },
+                Some(Settled::Skipped) if port == DEPS => {
+                    return Resolved::Skip(format!("`{stage}` was skipped"));
+                }
                 Some(Settled::Skipped) => {
                     dropped = Some(stage);
                     notes.push(format!("`{stage}` was skipped, so `{port}` goes without its `{from}`"));
@@ -181,8 +198,11 @@ impl Fingerprints {
         let mut inputs = Vec::with_capacity(known.len());
         for (port, binding, stored) in known {
             let (artifact, place) = match (stored, &binding.source) {
+                (Some(StoredInput { artifact, .. }), Source::Placed { path, .. }) => {
+                    (artifact, Place::Tree(self.root.join(path)))
+                }
                 (Some(StoredInput { artifact, file_name }), _) => (artifact, Place::Stored(file_name)),
-                (None, Source::Path(path)) => match self.of(path) {
+                (None, Source::Path(path) | Source::Placed { path, .. }) => match self.of(path) {
                     Ok(artifact) => (artifact, Place::Tree(self.root.join(path))),
                     Err(error) => return Err((port, path.clone(), error)),
                 },

@@ -1,6 +1,7 @@
 //! The local executor: carries one action out on this machine, with its retries.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,22 +9,25 @@ use std::{
 };
 
 use jiff::Timestamp;
-use stagewright_protocol::{Event, Level, Limits, NamedInput, RunRequest};
+use stagewright_protocol::{Event, Level, Limits, NamedInput, RunRequest, RunResult};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    commit::{Made, commit, place_exports},
+    command,
+    commit::{Made, commit, place_exports, place_stored},
     failure,
     folders::{Folders, StageFolder, file_name},
     inputs::{Fingerprints, Place},
     lock,
     lookup::{Miss, stored},
+    metrics, outs,
     scheduler::{Grant, Node},
     shares::Shares,
 };
 use crate::{
+    dvc::Lock,
     lineage::Attestor,
-    plan::{Action, StageId},
+    plan::{Action, DEPS, Shell, StageId, Start},
     plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, Secrets, SessionLimits},
     record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
     store::LocalStore,
@@ -49,6 +53,7 @@ pub(super) struct Shared {
     pub(super) writable: Option<Vec<PathBuf>>,
     pub(super) grace: Duration,
     pub(super) secrets: Secrets,
+    pub(super) lock: Option<Arc<Lock>>,
     pub(super) cancel: Cancel,
 }
 
@@ -110,7 +115,7 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
         match found {
             Ok(Some(result)) => {
                 let result = Arc::new(result);
-                let placed = place(&shared, &job, &result).await;
+                let placed = place(&shared, &job, &result, true).await;
                 return Acted::Reused(result, placed);
             }
             Ok(None) => {}
@@ -122,6 +127,11 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
         Ok(Some(held)) => held,
         Ok(None) => return Acted::Cancelled,
         Err(error) => return Acted::Failed(failure::from_io("lock the machine in", &shared.root, &error)),
+    };
+    let _outs = match shared.shares.outs(&job.action.outs, &job.cancel, waits).await {
+        Ok(Some(held)) => held,
+        Ok(None) => return Acted::Cancelled,
+        Err(error) => return Acted::Failed(failure::from_io("lock the work tree in", &shared.root, &error)),
     };
     try_on(&shared, &job, &say).await
 }
@@ -135,7 +145,7 @@ async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Nod
         let failure = match attempt_once(shared, job, attempt, say).await {
             Ok(result) => {
                 let result = Arc::new(result);
-                let placed = place(shared, job, &result).await;
+                let placed = place(shared, job, &result, false).await;
                 return Acted::Done(result, placed);
             }
             Err(_) if job.cancel.is_cancelled() => return Acted::Cancelled,
@@ -161,11 +171,17 @@ async fn place(
     shared: &Arc<Shared>,
     job: &Arc<Job>,
     result: &Arc<ActionResult>,
+    stored: bool,
 ) -> Result<Vec<String>, Failure> {
     let (shared, job, result) = (Arc::clone(shared), Arc::clone(job), Arc::clone(result));
     blocking(move || {
         let Shared { root, store, prints, shares, .. } = &*shared;
-        place_exports(&job.action, &result, root, store, prints, shares)
+        if stored {
+            place_stored(&job.action, &result, root, store, prints, shares)
+        } else {
+            // What it wrote in the work tree itself is there.
+            place_exports(&job.action, &result, root, store, prints, shares)
+        }
     })
     .await
 }
@@ -189,7 +205,7 @@ async fn attempt_once(
         blocking(move || prepare(&shared, &job)).await.map_err(Some)?
     };
     let started = Timestamp::now();
-    let outcome = converse(shared, job, &folder, inputs, attempt, say).await;
+    let outcome = carry_out(shared, job, &folder, inputs, attempt, say).await;
     let (shared, job) = (Arc::clone(shared), Arc::clone(job));
     blocking(move || {
         let stored = match outcome {
@@ -234,10 +250,11 @@ fn prepare(shared: &Shared, job: &Job) -> Result<(StageFolder, Vec<(String, Name
         };
         inputs.push((input.port.clone(), named));
     }
+    outs::clear(&job.action, &shared.root)?;
     Ok((folder, inputs))
 }
 
-async fn converse(
+async fn carry_out(
     shared: &Shared,
     job: &Job,
     folder: &StageFolder,
@@ -246,19 +263,6 @@ async fn converse(
     say: &UnboundedSender<(Node, Said)>,
 ) -> Result<(Finished, Measured), PluginError> {
     let Job { action, miss, grant, cancel } = job;
-    let mut request = RunRequest {
-        stage: action.id.0.clone(),
-        params: action.params.clone(),
-        inputs: Default::default(),
-        output_dir: folder.outputs(),
-        scratch_dir: folder.scratch(),
-        checkpoint_dir: shared.folders.checkpoint(&miss.key),
-        seed: action.seed,
-        limits: Limits { threads: grant.cpus, memory: grant.memory },
-    };
-    for (port, input) in inputs {
-        request.inputs.entry(port).or_default().push(input);
-    }
     let secrets = shared.secrets.only(&action.secrets);
     let mut env = action.env.clone();
     let run = shared.run.to_string();
@@ -270,22 +274,36 @@ async fn converse(
     env.entry("OMP_NUM_THREADS".to_owned()).or_insert_with(|| grant.cpus.to_string());
     let (scratch, log, mark) =
         (folder.scratch(), shared.record_folder.join(log_path(&action.id)), folder.mark());
+    let program = match &action.program.start {
+        Start::Program(path) => path.as_path(),
+        // The command names its shell itself.
+        Start::Command(_) => Path::new(""),
+    };
     let own = [folder.outputs(), scratch.clone(), shared.folders.checkpoint(&miss.key)];
+    let outs = action.outs.iter().map(|out| shared.root.join(&out.path));
+    let counted: Vec<PathBuf> = own.iter().cloned().chain(outs).collect();
     // The GPU's driver names its threads through /proc.
     let driver = (!grant.gpus.is_empty()).then(|| PathBuf::from("/proc"));
-    let sandbox = shared.writable.as_ref().map(|more| Sandbox {
-        writable: own.iter().chain(more).chain(&driver).cloned().collect(),
+    let sandbox = shared.writable.as_ref().filter(|_| !runs_as_dvc(action)).map(|more| Sandbox {
+        writable: own
+            .iter()
+            .chain(more)
+            .chain(&driver)
+            .cloned()
+            .chain(outs::writable(action, &shared.root))
+            .collect(),
         network: action.resources.network,
     });
     let launch = Launch {
-        program: &action.program.path,
+        program,
         folder: &scratch,
         env: &env,
         secrets: &secrets,
         log: Some(&log),
         mark: Some(&mark),
         sandbox: sandbox.as_ref(),
-        folders: &own,
+        folders: &counted,
+        shell: None,
         limits: SessionLimits {
             total: action.timeout,
             silence: action.limits.silence.or(shared.silence),
@@ -306,22 +324,58 @@ async fn converse(
         }
         let _ = say.send((grant.node, Said::Event(event)));
     };
-    let finished = plugin::run(&launch, &action.program.manifest, request, &mut on_event, cancel).await?;
+    let finished = match &action.program.start {
+        Start::Command(command) => {
+            let call = command::Call { action, command, root: &shared.root, inputs: &inputs, launch };
+            command::run(call, &mut on_event, cancel).await?;
+            Finished { result: RunResult::default(), outputs: BTreeMap::new() }
+        }
+        Start::Program(_) => {
+            let mut request = RunRequest {
+                stage: action.id.0.clone(),
+                params: action.params.clone(),
+                inputs: Default::default(),
+                output_dir: folder.outputs(),
+                scratch_dir: folder.scratch(),
+                checkpoint_dir: shared.folders.checkpoint(&miss.key),
+                seed: action.seed,
+                limits: Limits { threads: grant.cpus, memory: grant.memory },
+            };
+            // What `deps` lists is read in the work tree, and no port of the program.
+            for (port, input) in inputs.into_iter().filter(|(port, _)| port != DEPS) {
+                request.inputs.entry(port).or_default().push(input);
+            }
+            plugin::run(&launch, &action.program.manifest, request, &mut on_event, cancel).await?
+        }
+    };
     Ok((finished, measured))
+}
+
+/// DVC keeps nobody from anything, and a project made for it may count on that.
+fn runs_as_dvc(action: &Action) -> bool {
+    matches!(&action.program.start, Start::Command(command) if command.shell == Shell::User)
 }
 
 fn conclude(
     shared: &Shared,
     job: &Job,
     finished: Finished,
-    measured: Measured,
+    mut measured: Measured,
     started: Timestamp,
 ) -> Result<ActionResult, Failure> {
     super::secrets::check_outputs(&job.action, &shared.secrets, &finished.outputs)?;
+    let collected = outs::collect(&job.action, &shared.root, &shared.store, &shared.secrets)?;
+    if !job.action.outs.is_empty() {
+        shared.prints.forget();
+    }
+    let (metrics, notes) = metrics::read(&job.action, &shared.root);
+    measured.metrics.extend(metrics);
+    measured.warnings.extend(notes);
     let made = Made {
         action: &job.action,
         miss: &job.miss,
         finished,
+        collected,
         measured,
         started,
         run: shared.run,

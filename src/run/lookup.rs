@@ -9,6 +9,7 @@ use super::{
     inputs::{Fingerprints, Input, StoredInput, key_inputs},
 };
 use crate::{
+    dvc::Lock,
     plan::{Action, ActionKey, Binding, KeyMaterial},
     record::{ActionResult, Failure, LastResult, Reason, differences},
     store::{LocalStore, StoreError},
@@ -19,6 +20,8 @@ use crate::{
 pub(super) enum Looked {
     /// A stored result, with all its blobs.
     Hit { key: ActionKey, result: Arc<ActionResult> },
+    /// None, but DVC's lock file says that the work tree holds what the stage would write.
+    Locked(Box<Miss>),
     /// None.
     Miss(Box<Miss>),
 }
@@ -45,6 +48,7 @@ pub(super) struct Question<'a> {
     pub(super) last: Option<&'a LastResult>,
     pub(super) forced: bool,
     pub(super) salt: &'a str,
+    pub(super) lock: Option<&'a Lock>,
 }
 
 /// Looks for a stored result; may hash files. A failure is the stage's.
@@ -54,7 +58,15 @@ pub(super) fn look_up(
     prints: &Fingerprints,
     store: &LocalStore,
 ) -> Result<Looked, Failure> {
-    let Question { known, last, forced, salt } = question;
+    let Question { known, last, forced, salt, lock } = question;
+    let locked = |miss| match lock.map(|lock| lock.serves(action, store)) {
+        Some(Ok(true)) => Ok(Looked::Locked(Box::new(miss))),
+        None | Some(Ok(false)) => Ok(Looked::Miss(Box::new(miss))),
+        Some(Err(error)) => Err(failure::environment(error.to_string(), None)),
+    };
+    if action.frozen {
+        return frozen(action, last, store, salt, locked);
+    }
     let inputs = prints
         .complete(known)
         .map_err(|(port, path, error)| unreadable_input(action, &port, path, &error))?;
@@ -80,7 +92,45 @@ pub(super) fn look_up(
             },
         }
     };
-    Ok(Looked::Miss(Box::new(Miss { key, material, inputs, reasons })))
+    let told = forced || !action.cache;
+    let miss = Miss { key, material, inputs, reasons };
+    if told { Ok(Looked::Miss(Box::new(miss))) } else { locked(miss) }
+}
+
+/// A frozen stage keeps what it gave the last time, whatever it was made of.
+fn frozen(
+    action: &Action,
+    last: Option<&LastResult>,
+    store: &LocalStore,
+    salt: &str,
+    locked: impl Fn(Miss) -> Result<Looked, Failure>,
+) -> Result<Looked, Failure> {
+    let thaw = Some("remove `frozen` for one run, so that there is a result to keep");
+    let Some(last) = last else {
+        // What it was made of is not asked, so it must not be taken for what a run would give.
+        let mut material = KeyMaterial::new(action, Default::default(), salt);
+        if let Some(params) = material.params.as_object_mut() {
+            params.insert("frozen".to_owned(), true.into());
+        }
+        let key = material.key().map_err(|error| failure::user(error.to_string(), None))?;
+        let miss = Miss { key, material, inputs: Vec::new(), reasons: vec![Reason::FirstRun] };
+        if let found @ Looked::Locked(_) = locked(miss)? {
+            return Ok(found);
+        }
+        return Err(failure::user(format!("`{}` is frozen, and it has never run here", action.id), thaw));
+    };
+    let lost = |why: String| {
+        Err(failure::user(format!("`{}` is frozen, and its last result {why}", action.id), thaw))
+    };
+    match store.entry(&last.key.0) {
+        Err(StoreError::Format { reason, .. }) => lost(format!("is not readable: {reason}")),
+        Err(error) => Err(failure::from_store(&error)),
+        Ok(None) => lost("is no longer stored".to_owned()),
+        Ok(Some(entry)) => match usable(action, last.key, &entry, store)? {
+            Ok(result) => Ok(Looked::Hit { key: last.key, result: Arc::new(result) }),
+            Err(reason) => lost(format!("does not serve: {reason}")),
+        },
+    }
 }
 
 /// The stored result of a key, if it serves. For a look when the miss is known already, and may be one no more.
@@ -123,6 +173,9 @@ fn usable(
         ports.iter().find(|(port, declared)| declared.required && !result.outputs.contains_key(*port))
     {
         return unreadable(format!("it has no output `{port}`"));
+    }
+    if let Some(out) = action.outs.iter().find(|out| !result.outputs.contains_key(&out.port())) {
+        return unreadable(format!("it has no out `{}`", out.path.display()));
     }
     let mut lost = 0;
     for output in result.outputs.values() {

@@ -10,6 +10,8 @@
 //! committed in the order blobs, statement, entry, event, so an event never names what is not stored. Equal outputs give equal keys
 //! behind them, so consumers of a stage whose output did not change are hits.
 
+mod adopt;
+mod command;
 mod commit;
 mod conditions;
 mod drive;
@@ -21,6 +23,8 @@ mod isolation;
 mod local;
 mod lock;
 mod lookup;
+mod metrics;
+mod outs;
 mod preview;
 mod recorder;
 pub mod scheduler;
@@ -38,6 +42,7 @@ pub use secrets::SecretFault;
 
 use crate::{
     config::Config,
+    dvc::Lock,
     lineage::Signing,
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
@@ -70,6 +75,8 @@ pub struct RunOptions {
     pub secrets: Secrets,
     /// The sweep or search that the run is a part of, for its record.
     pub sweep: Option<SweepMember>,
+    /// Lock file of a DVC pipeline, whose results are taken over where they still hold.
+    pub lock: Option<Arc<Lock>>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
@@ -90,6 +97,7 @@ impl Default for RunOptions {
             grace: Duration::from_secs(10),
             secrets: Secrets::default(),
             sweep: None,
+            lock: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }

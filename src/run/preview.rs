@@ -8,12 +8,15 @@ use std::{
 
 use super::{
     RunError, RunOptions,
+    adopt::{Adopter, look_at},
     conditions::{View, undecided},
+    drive::host_state,
     inputs::{Fingerprints, Resolved, Settled, resolve},
     lookup::{Looked, Question, look_up},
     select::{Part, select},
 };
 use crate::{
+    catalog::Host,
     config::Config,
     plan::{ActionKey, Decision, Plan, Source, StageId},
     record::{Failure, History, Reason, RunId},
@@ -41,6 +44,8 @@ pub enum Preview {
         /// Run that made it.
         made_in: RunId,
     },
+    /// Take over what lies in the work tree: DVC's lock file says that it is up to date.
+    Locked,
     /// Run it.
     Miss {
         /// Why no stored result serves.
@@ -85,6 +90,7 @@ pub fn preview(
 ) -> Result<Vec<StagePreview>, RunError> {
     let parts = select(plan, &options.select, &options.force)?;
     let history = History::load(&config.state_dir, &plan.file)?;
+    let host = host_state(&Host::detect());
     let prints = Fingerprints::new(store.clone(), config.root.clone());
     let mut settled: BTreeMap<&StageId, Settled> = BTreeMap::new();
     // Stages of which it is open whether they are skipped.
@@ -127,12 +133,13 @@ pub fn preview(
                 }
             }
             let mut waits_for: Vec<StageId> = Vec::new();
-            for binding in action.inputs.values().flatten() {
-                if let Source::Output { stage, .. } = &binding.source
-                    && !settled.contains_key(stage)
-                    && !waits_for.contains(stage)
-                {
-                    waits_for.push(stage.clone());
+            for binding in action.inputs.values().flatten().filter(|_| !action.frozen) {
+                // What lies there only after a stored result was placed is as good as not known.
+                let absent = matches!(&binding.source, Source::Placed { path, port: None, .. } if !config.root.join(path).exists());
+                for stage in binding.source.stages() {
+                    if (absent || !settled.contains_key(stage)) && !waits_for.contains(stage) {
+                        waits_for.push(stage.clone());
+                    }
                 }
             }
             if !waits_for.is_empty() {
@@ -163,6 +170,7 @@ pub fn preview(
                 last: history.last(&action.id),
                 forced: part == Part::Wanted { forced: true },
                 salt: &config.salt,
+                lock: options.lock.as_deref(),
             };
             match look_up(action, question, &prints, store) {
                 Ok(Looked::Hit { key: found, result }) => {
@@ -170,6 +178,17 @@ pub fn preview(
                     let made_in = result.run;
                     settled.insert(&action.id, Settled::Result(Arc::clone(&result)));
                     Preview::Hit { made_in }
+                }
+                Ok(Looked::Locked(miss)) => {
+                    key = Some(miss.key);
+                    let by = Adopter { run: RunId::now(), host: &host, root: &config.root };
+                    match look_at(action, &miss, &by, store) {
+                        Ok(result) => {
+                            settled.insert(&action.id, Settled::Result(Arc::new(result)));
+                            Preview::Locked
+                        }
+                        Err(failure) => Preview::Fails { failure },
+                    }
                 }
                 Ok(Looked::Miss(miss)) if part == Part::Support => {
                     key = Some(miss.key);

@@ -94,7 +94,12 @@ fn keep(wanted: &mut [bool], condition: impl Fn(usize) -> bool) {
 fn find(plan: &Plan, option: &'static str, names: &[String]) -> Result<BTreeSet<usize>, RunError> {
     let mut found = BTreeSet::new();
     for name in names {
-        let matches = |id: &StageId| id.0 == *name || id.0.split('[').next() == Some(name);
+        let matches = |id: &StageId| {
+            // A group of DVC is named by what stands before the last `@`.
+            let group = id.0.split('[').next() == Some(name)
+                || id.0.rsplit_once('@').is_some_and(|(group, _)| group == name);
+            id.0 == *name || group
+        };
         let matching: Vec<usize> = plan
             .actions
             .iter()

@@ -2,7 +2,7 @@
 //! work tree.
 //!
 //! Cores and memory are not shared out between runs: each plans with those it was given (`--cpus`). Locks are taken in one
-//! order, the action's claim, then the machine, then the GPUs by name, so that no two runs wait for each other.
+//! order, the action's claim, then the machine, then the GPUs by name, then what the stage writes, so that no two runs wait for each other.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::plugin::Cancel;
+use crate::{digest::Digest, plan::Out, plugin::Cancel};
 
 /// How often a lock that is taken is tried again.
 pub(super) const POLL: Duration = Duration::from_millis(50);
@@ -71,6 +71,29 @@ impl Shares {
         Ok(Some(held))
     }
 
+    /// Paths of the work tree that a stage is about to write, for it alone. As for [`Shares::machine`].
+    pub(super) async fn outs(
+        &self,
+        outs: &[Out],
+        cancel: &Cancel,
+        mut waits: impl FnMut(String),
+    ) -> io::Result<Option<Vec<Share>>> {
+        let mut names: Vec<(String, &Out)> = outs.iter().map(|out| (out_name(out), out)).collect();
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut held = Vec::new();
+        for (name, out) in names {
+            let told = || waits(format!("another run's stage that writes {}", out.path.display()));
+            let Some(share) = self.wait(&name, false, cancel, told).await? else { return Ok(None) };
+            held.push(share);
+        }
+        Ok(Some(held))
+    }
+
+    /// One of them. Blocks, as long as another run's stage writes it.
+    pub(super) fn out(&self, out: &Out) -> io::Result<Share> {
+        self.block(&out_name(out))
+    }
+
     async fn wait(
         &self,
         name: &str,
@@ -117,6 +140,10 @@ impl Shares {
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         File::options().write(true).create(true).truncate(false).open(self.folder.join(name))
     }
+}
+
+fn out_name(out: &Out) -> String {
+    format!("out-{}", Digest::of(out.port().as_bytes()).short())
 }
 
 #[cfg(test)]

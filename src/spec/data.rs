@@ -50,6 +50,33 @@ pub(super) fn params_file(name: &str, text: &str, findings: &mut Findings) -> Op
     }
 }
 
+/// Reads a file of plain data as other tools read it: a word is text whatever YAML 1.1 takes it for. None where it could not be
+/// read.
+pub(crate) fn data_file(name: &str, text: &str, findings: &mut Findings) -> Option<Value> {
+    let before = findings.len();
+    let found = match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "toml" => toml(text, findings),
+        "json" if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() => None,
+        _ => tree::parse(text, &LineIndex::new(text), findings).map(|node| verbatim(&node)),
+    };
+    if findings[before..].iter().any(Diagnostic::is_error) { None } else { found }
+}
+
+/// A node with its texts as they are.
+pub(crate) fn verbatim(node: &Node) -> Value {
+    let data = match &node.data {
+        NodeData::Null => Data::Null,
+        NodeData::Bool(value) => Data::Bool(*value),
+        NodeData::Number(number) => Data::Number(number.clone()),
+        NodeData::Text { text, .. } => Data::Text(text.clone()),
+        NodeData::List(items) => Data::List(items.iter().map(verbatim).collect()),
+        NodeData::Map(entries) => {
+            Data::Map(entries.iter().map(|(key, node)| (key.clone(), verbatim(node))).collect())
+        }
+    };
+    Value { span: node.span.clone(), data }
+}
+
 fn yaml(text: &str, findings: &mut Findings) -> Option<Value> {
     let node = tree::parse(text, &LineIndex::new(text), findings)?;
     fields::refuse_ambiguous_truth(&node, findings);

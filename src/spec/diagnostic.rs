@@ -78,7 +78,7 @@ impl Diagnostic {
     }
 
     /// Moves all places, for a file that is not the first of a pipeline.
-    pub(super) fn shift(&mut self, by: usize) {
+    pub(crate) fn shift(&mut self, by: usize) {
         self.labels.iter_mut().for_each(|(span, _)| *span = span.start + by..span.end + by);
     }
 

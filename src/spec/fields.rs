@@ -11,10 +11,10 @@ use super::{
 };
 
 /// Where findings go.
-pub(super) type Findings = Vec<Diagnostic>;
+pub(crate) type Findings = Vec<Diagnostic>;
 
 /// Entries of a map; `what` is its name in messages. Nothing at all counts as an empty map.
-pub(super) fn map<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> &'a [(Name, Node)] {
+pub(crate) fn map<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> &'a [(Name, Node)] {
     match &node.data {
         NodeData::Map(entries) => entries,
         NodeData::Null => &[],
@@ -26,7 +26,7 @@ pub(super) fn map<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> &'
 }
 
 /// Items of a list; a single value counts as a list of one.
-pub(super) fn items(node: &Node) -> &[Node] {
+pub(crate) fn items(node: &Node) -> &[Node] {
     match &node.data {
         NodeData::List(items) => items,
         NodeData::Null => &[],
@@ -35,7 +35,7 @@ pub(super) fn items(node: &Node) -> &[Node] {
 }
 
 /// Text without expressions.
-pub(super) fn text(node: &Node, what: &str, findings: &mut Findings) -> Option<Name> {
+pub(crate) fn text(node: &Node, what: &str, findings: &mut Findings) -> Option<Name> {
     match &node.data {
         NodeData::Text { text, .. } if text.contains("${{") => {
             findings.push(
@@ -54,7 +54,7 @@ pub(super) fn text(node: &Node, what: &str, findings: &mut Findings) -> Option<N
 }
 
 /// `true` or `false`.
-pub(super) fn boolean(node: &Node, what: &str, findings: &mut Findings) -> Option<bool> {
+pub(crate) fn boolean(node: &Node, what: &str, findings: &mut Findings) -> Option<bool> {
     match &node.data {
         NodeData::Bool(value) => Some(*value),
         NodeData::Text { text, plain: true, .. } if truth_word(text).is_some() => {
@@ -69,7 +69,7 @@ pub(super) fn boolean(node: &Node, what: &str, findings: &mut Findings) -> Optio
 }
 
 /// Refuses a `no` or `on` without quotes, where nothing tells whether a boolean or a text is meant.
-pub(super) fn ambiguous_truth(node: &Node) -> Option<Diagnostic> {
+pub(crate) fn ambiguous_truth(node: &Node) -> Option<Diagnostic> {
     let NodeData::Text { text, plain: true, .. } = &node.data else { return None };
     let truth = truth_word(text)?;
     Some(
@@ -83,7 +83,7 @@ pub(super) fn ambiguous_truth(node: &Node) -> Option<Diagnostic> {
 }
 
 /// The same for all that is in a value which no schema describes.
-pub(super) fn refuse_ambiguous_truth(node: &Node, findings: &mut Findings) {
+pub(crate) fn refuse_ambiguous_truth(node: &Node, findings: &mut Findings) {
     match &node.data {
         NodeData::List(items) => items.iter().for_each(|item| refuse_ambiguous_truth(item, findings)),
         NodeData::Map(entries) => {
@@ -94,7 +94,7 @@ pub(super) fn refuse_ambiguous_truth(node: &Node, findings: &mut Findings) {
 }
 
 /// A whole number from 0.
-pub(super) fn whole(node: &Node, what: &str, findings: &mut Findings) -> Option<u32> {
+pub(crate) fn whole(node: &Node, what: &str, findings: &mut Findings) -> Option<u32> {
     let found = match &node.data {
         NodeData::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
         _ => None,
@@ -106,7 +106,7 @@ pub(super) fn whole(node: &Node, what: &str, findings: &mut Findings) -> Option<
 }
 
 /// A quantity of a dimension; a bare number is refused with the choices.
-pub(super) fn quantity(
+pub(crate) fn quantity(
     node: &Node,
     what: &str,
     dimension: Dimension,
@@ -136,7 +136,7 @@ pub(super) fn quantity(
 }
 
 /// A value as the language keeps it, expressions parsed.
-pub(super) fn value(node: &Node, findings: &mut Findings) -> Value {
+pub(crate) fn value(node: &Node, findings: &mut Findings) -> Value {
     let data = match &node.data {
         NodeData::Null => Data::Null,
         NodeData::Bool(value) => Data::Bool(*value),
@@ -158,7 +158,7 @@ pub(super) fn value(node: &Node, findings: &mut Findings) -> Value {
 }
 
 /// Entries of a map with their values kept.
-pub(super) fn named_values(node: &Node, what: &str, findings: &mut Findings) -> Vec<(Name, Value)> {
+pub(crate) fn named_values(node: &Node, what: &str, findings: &mut Findings) -> Vec<(Name, Value)> {
     map(node, what, findings).iter().map(|(key, node)| (key.clone(), value(node, findings))).collect()
 }
 
@@ -176,13 +176,13 @@ pub(super) fn place<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> 
 }
 
 /// What to say of a value of the wrong kind.
-pub(super) fn wrong(node: &Node, what: &str, wanted: &str) -> Diagnostic {
+pub(crate) fn wrong(node: &Node, what: &str, wanted: &str) -> Diagnostic {
     Diagnostic::error("spec::type", format!("{what} is {wanted}; here it is {}", node.kind()))
         .at(node.span.clone(), "")
 }
 
 /// What to say of a key nobody knows: why it is not there yet, or what was probably meant.
-pub(super) fn unknown_key(
+pub(crate) fn unknown_key(
     key: &Name,
     what: &str,
     known: &[&str],
@@ -209,6 +209,6 @@ pub(super) fn unknown_key(
 }
 
 /// What to say where something is missing.
-pub(super) fn missing(span: Span, what: &str, key: &str) -> Diagnostic {
+pub(crate) fn missing(span: Span, what: &str, key: &str) -> Diagnostic {
     Diagnostic::error("spec::missing-key", format!("{what} has no `{key}`")).at(span, "")
 }

@@ -2,11 +2,12 @@
 //!
 //! Knows no stage program and touches no file. All errors of a file are reported at once.
 
+pub(crate) mod command;
 mod data;
 pub mod diagnostic;
 pub mod exchange;
 pub mod expression;
-mod fields;
+pub(crate) mod fields;
 mod include;
 mod input;
 pub mod nearest;
@@ -19,11 +20,12 @@ mod stage;
 mod target;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 pub mod types;
 pub mod units;
 
 pub use data::value;
+pub(crate) use data::{data_file, verbatim};
 pub use diagnostic::{Diagnostic, LineIndex, Severity, render_text};
 pub use include::Reader;
 pub use scalar::truth_word;

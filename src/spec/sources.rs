@@ -68,7 +68,7 @@ impl Sources {
     }
 
     /// Adds a file; gives where its first byte stands.
-    pub(super) fn add(&mut self, name: &str, text: &str) -> usize {
+    pub(crate) fn add(&mut self, name: &str, text: &str) -> usize {
         // One byte apart, so that the end of a file is not the start of the next.
         let base = self.files.last().map_or(0, |last| last.base + last.text.len() + 1);
         let (name, text, lines) = (name.to_owned(), text.to_owned(), LineIndex::new(text));

@@ -1,6 +1,7 @@
 //! One entry of `stages:` → [`StageSpec`].
 
 use super::{
+    command,
     diagnostic::Diagnostic,
     expression::{Expression, ExpressionKind, Text, reference, stage_reference, template},
     fields::{self, Findings},
@@ -8,11 +9,19 @@ use super::{
     pipeline::region,
     settings,
     tree::{Node, NodeData},
-    types::{Condition, MatrixSpec, Name, Settings, Spanned, StageSpec, UsesSpec, Value},
+    types::{Condition, MatrixSpec, Name, OutKind, Settings, Spanned, StageSpec, UsesSpec, Value, WorkSpec},
 };
 
 const KEYS: &[&str] = &[
     "uses",
+    "cmd",
+    "wdir",
+    "deps",
+    "outs",
+    "metrics",
+    "plots",
+    "frozen",
+    "always",
     "inputs",
     "with",
     "outputs",
@@ -30,15 +39,6 @@ const KEYS: &[&str] = &[
     "cache",
     "continue-on-error",
     "runs-on",
-];
-
-const NOT_BUILT: &[(&str, &str)] = &[
-    ("cmd", "make the command a stage program and name it with `uses`"),
-    ("run", "make the command a stage program and name it with `uses`"),
-    ("deps", "bind paths to ports under `inputs`"),
-    ("outs", "place outputs in the work tree under `outputs`"),
-    ("frozen", "leave the stage out, or skip it with `if: false`"),
-    ("always", "write `cache: false`"),
 ];
 
 /// Reads `stages:`.
@@ -71,8 +71,13 @@ fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
     let mut stage = StageSpec {
         name: name.clone(),
         broken: false,
-        uses: UsesSpec { program: Spanned::new(String::new(), name.span.clone()), cache_version: None },
+        work: WorkSpec::Uses(UsesSpec {
+            program: Spanned::new(String::new(), name.span.clone()),
+            cache_version: None,
+        }),
         inputs: Vec::new(),
+        deps: Vec::new(),
+        outs: Vec::new(),
         with: None,
         outputs: Vec::new(),
         needs: Vec::new(),
@@ -81,6 +86,8 @@ fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
         env: Vec::new(),
         secrets: Vec::new(),
         seed: None,
+        frozen: false,
+        always: false,
         settings: Settings::default(),
     };
     let before = findings.len();
@@ -88,15 +95,30 @@ fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
     if findings.len() > before {
         return stage;
     }
-    let mut has_program = false;
+    let mut work_key: Option<&Name> = None;
     let mut matrix_key: Option<&Name> = None;
     for (key, node) in entries {
         match key.as_str() {
-            "uses" => {
-                has_program = true;
-                if let Some(uses) = uses(node, findings) {
-                    stage.uses = uses;
+            "uses" | "cmd" | "run" => {
+                if let Some(other) = work_key {
+                    findings.push(two_works(key, other, &what));
+                    continue;
                 }
+                work_key = Some(key);
+                stage.work = match key.as_str() {
+                    "uses" => uses(node, findings).map_or(stage.work, WorkSpec::Uses),
+                    _ => WorkSpec::Command(command::read(key, node, entries, findings)),
+                };
+            }
+            // Read with the command.
+            "wdir" => {}
+            "deps" => stage.deps = command::deps(node, findings),
+            "outs" => stage.outs.extend(command::outs(node, OutKind::Out, findings)),
+            "metrics" => stage.outs.extend(command::outs(node, OutKind::Metrics, findings)),
+            "plots" => stage.outs.extend(command::outs(node, OutKind::Plots, findings)),
+            "frozen" => stage.frozen = fields::boolean(node, "`frozen`", findings).unwrap_or(false),
+            "always" | "always_changed" => {
+                stage.always = fields::boolean(node, &format!("`{}`", key.value), findings).unwrap_or(false);
             }
             "inputs" => stage.inputs = input::read_all(node, &what, findings),
             "with" => stage.with = with(node, &what, findings),
@@ -136,21 +158,31 @@ fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
                     format!("`{}` is a key of a GitHub workflow, not of a stage", key.value),
                 )
                 .at(key.span.clone(), "")
-                .hint("a stage runs one program, named by `uses`"),
+                .hint("a stage runs one program, named by `uses`, or one command, given by `cmd`"),
             ),
             _ if settings::read_key(&mut stage.settings, key, node, findings) => {}
-            _ => {
-                has_program |= matches!(key.as_str(), "cmd" | "run");
-                findings.extend(fields::unknown_key(key, &what, KEYS, NOT_BUILT));
-            }
+            _ => findings.extend(fields::unknown_key(key, &what, KEYS, &[])),
         }
     }
-    if !has_program {
-        findings.push(
-            fields::missing(name.span.clone(), &what, "uses").hint("name the stage program: `uses: train`"),
-        );
+    match work_key {
+        None => findings.push(
+            Diagnostic::error("spec::missing-key", format!("{what} has neither `uses` nor `cmd`"))
+                .at(name.span.clone(), "")
+                .hint("name the stage program, `uses: train`, or give a command, `cmd: python train.py`"),
+        ),
+        Some(key) => command::misplaced(key, entries, &what, findings),
     }
     stage
+}
+
+fn two_works(key: &Name, other: &Name, what: &str) -> Diagnostic {
+    let (code, same) =
+        ("spec::two-works", matches!((key.as_str(), other.as_str()), ("cmd" | "run", "cmd" | "run")));
+    let hint = if same { "they mean the same: write one list" } else { "make two stages of it" };
+    Diagnostic::error(code, format!("{what} has both `{}` and `{}`", other.value, key.value))
+        .at(key.span.clone(), "a second one")
+        .at(other.span.clone(), "first here")
+        .hint(hint)
 }
 
 fn uses(node: &Node, findings: &mut Findings) -> Option<UsesSpec> {

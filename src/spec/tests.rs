@@ -84,7 +84,7 @@ fn every_key_is_read_to_its_place() {
     assert_eq!(matrix.axes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["seed", "lr"]);
     assert_eq!((matrix.include.len(), matrix.exclude.len()), (1, 1));
     let stats = &spec.stages[0];
-    assert_eq!(stats.uses.cache_version.as_ref().map(|version| version.value), Some(1));
+    assert_eq!(stats.uses().unwrap().cache_version.as_ref().map(|version| version.value), Some(1));
     let bench = &spec.stages[2];
     assert_eq!(bench.inputs[0].items.len(), 2);
     assert_eq!(bench.needs[1].selector, Some(expression::Selector::All));
@@ -136,10 +136,10 @@ stages:
       6 | params: 3
         |         ^
 
-    pipeline.yaml:8:3: error[spec::missing-key]: stage `train` has no `uses`
+    pipeline.yaml:8:3: error[spec::missing-key]: stage `train` has neither `uses` nor `cmd`
       8 |   train:
         |   ^^^^^
-      help: name the stage program: `uses: train`
+      help: name the stage program, `uses: train`, or give a command, `cmd: python train.py`
 
     pipeline.yaml:9:5: error[spec::unknown-key]: unknown key `use` in stage `train`
       9 |     use: train
@@ -356,7 +356,7 @@ fn anchors_and_merges_work() {
     let text = "version: 1\nx-base: &base { uses: p, cache: false }\nstages:\n  a: { <<: *base, cache: true }\n  b: *base\n";
     let spec = parse("pipeline.yaml", text).unwrap();
     assert_eq!(spec.stages[0].settings.cache, Some(true));
-    assert_eq!(spec.stages[0].uses.program.value, "p");
+    assert_eq!(spec.stages[0].uses().unwrap().program.value, "p");
     assert_eq!(spec.stages[1].settings.cache, Some(false));
     insta::assert_snapshot!(said(text), @r"
     fine
@@ -615,32 +615,23 @@ fn keys_that_nothing_here_needs_say_so() {
 }
 
 #[test]
-fn keys_that_are_not_built_are_no_unknown_keys() {
-    insta::assert_snapshot!(said("version: 1\nstages:\n  a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }\n"), @r"
-    pipeline.yaml:3:8: error[spec::not-built]: `cmd` of stage `a` is part of the language but not built yet
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
-        |        ^^^
-      help: make the command a stage program and name it with `uses`
-
-    pipeline.yaml:3:21: error[spec::not-built]: `deps` of stage `a` is part of the language but not built yet
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
-        |                     ^^^^
-      help: bind paths to ports under `inputs`
-
-    pipeline.yaml:3:32: error[spec::not-built]: `outs` of stage `a` is part of the language but not built yet
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
+fn a_command_stage_goes_with_its_own_keys() {
+    let fine = "version: 1\nstages:\n  a: { cmd: [x, y], wdir: w, deps: [a], outs: [b: { persist: true }], metrics: [m], plots: [{ p: { x: step } }], frozen: true }\n";
+    let spec = parse("pipeline.yaml", fine).unwrap();
+    let stage = &spec.stages[0];
+    assert_eq!((stage.command().unwrap().lines.len(), stage.outs.len(), stage.frozen), (2, 3, true));
+    insta::assert_snapshot!(said("version: 1\nstages:\n  a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }\n"), @r"
+    pipeline.yaml:3:31: error[spec::misplaced-key]: `with` of stage `a` does not go with `cmd`
+      3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
         |                                ^^^^
-      help: place outputs in the work tree under `outputs`
+      3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
+        |        ^^^ this says what it runs
+      help: write the values into the command, as in `--epochs ${{ params.epochs }}`, or give them under `env`
 
-    pipeline.yaml:3:43: error[spec::not-built]: `frozen` of stage `a` is part of the language but not built yet
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
-        |                                           ^^^^^^
-      help: leave the stage out, or skip it with `if: false`
-
-    pipeline.yaml:3:71: error[spec::workflow-key]: `steps` is a key of a GitHub workflow, not of a stage
-      3 |   a: { cmd: ./x.sh, deps: [a], outs: [b], frozen: true, secrets: [S], steps: [] }
-        |                                                                       ^^^^^
-      help: a stage runs one program, named by `uses`
+    pipeline.yaml:3:41: error[spec::workflow-key]: `steps` is a key of a GitHub workflow, not of a stage
+      3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
+        |                                          ^^^^^
+      help: a stage runs one program, named by `uses`, or one command, given by `cmd`
     ");
 }
 

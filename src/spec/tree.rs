@@ -12,21 +12,21 @@ use super::{
 };
 
 /// Longest file read.
-pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Deepest nesting of lists and maps.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 /// Most nodes that aliases and merges may add.
 const MAX_ALIASED: usize = 100_000;
 
 /// A YAML node.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub span: Span,
     pub data: NodeData,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum NodeData {
+pub(crate) enum NodeData {
     Null,
     Bool(bool),
     Number(Number),
@@ -109,7 +109,7 @@ enum Key {
 
 /// Parses one YAML document. All that is wrong with it goes to `diagnostics`; no tree comes back where the text is no
 /// YAML at all.
-pub(super) fn parse(text: &str, lines: &LineIndex, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(crate) fn parse(text: &str, lines: &LineIndex, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     if text.len() > MAX_BYTES {
         diagnostics.push(too_large(text.len()));
         return None;
@@ -118,7 +118,7 @@ pub(super) fn parse(text: &str, lines: &LineIndex, diagnostics: &mut Vec<Diagnos
 }
 
 /// A file beyond [`MAX_BYTES`].
-pub(super) fn too_large(bytes: usize) -> Diagnostic {
+pub(crate) fn too_large(bytes: usize) -> Diagnostic {
     Diagnostic::error("spec::too-large", format!("the file has {bytes} bytes; {MAX_BYTES} are allowed"))
         .at(0..1, "")
         .hint("split the file with `include`, or generate fewer stages and use `matrix:`")

@@ -116,10 +116,14 @@ pub struct StageSpec {
     pub name: Name,
     /// Something in it could not be read, so that what is here may not be what is meant.
     pub broken: bool,
-    /// `uses:`.
-    pub uses: UsesSpec,
+    /// `uses:` or `cmd:`.
+    pub work: WorkSpec,
     /// `inputs:` by port.
     pub inputs: Vec<InputSpec>,
+    /// `deps:`, paths of the work tree and outputs of stages.
+    pub deps: Vec<Value>,
+    /// `outs:`, `metrics:` and `plots:`, paths of the work tree that it writes.
+    pub outs: Vec<OutSpec>,
     /// `with:`, always a map.
     pub with: Option<Value>,
     /// `outputs:` by port: where the output is placed in the work tree.
@@ -136,8 +140,76 @@ pub struct StageSpec {
     pub secrets: Vec<Name>,
     /// `seed:`.
     pub seed: Option<Value>,
+    /// `frozen:`, it keeps its last result whatever changes.
+    pub frozen: bool,
+    /// `always:`, it runs in every run.
+    pub always: bool,
     /// What a stage and `defaults:` have in common.
     pub settings: Settings,
+}
+
+/// What a stage executes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkSpec {
+    /// A stage program.
+    Uses(UsesSpec),
+    /// A command for the shell.
+    Command(CommandSpec),
+}
+
+/// `cmd:` and what belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandSpec {
+    /// Where the command stands.
+    pub span: Span,
+    /// Its lines; each is run by a shell of its own, the next one only if it succeeds.
+    pub lines: Vec<Value>,
+    /// `wdir:`, the folder that the command runs in and that paths of `deps` and `outs` are relative to.
+    pub folder: Option<Value>,
+    /// How the lines are run.
+    pub dialect: Dialect,
+}
+
+/// How a command is run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Dialect {
+    /// By bash with `-e -o pipefail`, in a cleaned environment.
+    Native,
+    /// As DVC does: by the user's shell, in the user's environment; with what else the result depends on.
+    Dvc(DvcSpec),
+}
+
+/// What a stage of a `dvc.yaml` says beyond lines, deps and outs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DvcSpec {
+    /// `cmd:` as DVC notes it in its lock file: a text or a list of texts.
+    pub command: serde_json::Value,
+    /// Values of params it depends on, by file as named there, then by key as written; in the order of the lock file.
+    pub params: Vec<(String, Vec<(String, Value)>)>,
+}
+
+/// One path that a stage writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutSpec {
+    /// The path.
+    pub path: Value,
+    /// What it is to people.
+    pub kind: OutKind,
+    /// `persist:`, it is not removed before the command runs.
+    pub persist: bool,
+    /// `cache:`; false keeps it out of DVC's cache. What a stage makes is stored in any case, so that it can be brought back.
+    pub cache: bool,
+}
+
+/// What an out is to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutKind {
+    /// `outs:`.
+    Out,
+    /// `metrics:`, a file of numbers.
+    Metrics,
+    /// `plots:`, a file of points.
+    Plots,
 }
 
 /// How a stage is run; every part may come from `defaults:`.
@@ -431,6 +503,24 @@ impl<T> Spanned<T> {
     }
 }
 
+impl StageSpec {
+    /// The stage program it names, if it names one.
+    pub fn uses(&self) -> Option<&UsesSpec> {
+        match &self.work {
+            WorkSpec::Uses(uses) => Some(uses),
+            WorkSpec::Command(_) => None,
+        }
+    }
+
+    /// The command it runs, if it runs one.
+    pub fn command(&self) -> Option<&CommandSpec> {
+        match &self.work {
+            WorkSpec::Command(command) => Some(command),
+            WorkSpec::Uses(_) => None,
+        }
+    }
+}
+
 impl Name {
     /// The text.
     pub fn as_str(&self) -> &str {
@@ -453,7 +543,7 @@ impl Value {
     }
 
     /// Moves all places of plain data.
-    pub(super) fn shift(&mut self, by: usize) {
+    pub(crate) fn shift(&mut self, by: usize) {
         let moved = |span: &Span| span.start + by..span.end + by;
         self.span = moved(&self.span);
         match &mut self.data {

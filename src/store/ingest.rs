@@ -100,19 +100,19 @@ fn file_artifact(digest: Digest) -> Artifact {
     Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: digest.size() }
 }
 
-struct FoundFile {
-    relative: String,
-    path: PathBuf,
-    executable: bool,
+pub(super) struct FoundFile {
+    pub(super) relative: String,
+    pub(super) path: PathBuf,
+    pub(super) executable: bool,
 }
 
 #[derive(PartialEq)]
-enum Links {
+pub(super) enum Links {
     Refuse,
     Follow,
 }
 
-fn list_files(folder: &Path, links: Links) -> Result<Vec<FoundFile>, StoreError> {
+pub(super) fn list_files(folder: &Path, links: Links) -> Result<Vec<FoundFile>, StoreError> {
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).follow_links(links == Links::Follow).sort_by_file_name() {
         let entry = entry.map_err(|error| {

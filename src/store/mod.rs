@@ -17,6 +17,7 @@ mod export;
 mod gc;
 mod index;
 mod ingest;
+mod keep;
 mod local;
 mod lock;
 mod seal;

@@ -3,6 +3,7 @@
 
 mod authors;
 mod bench;
+mod command;
 mod commands;
 mod conditions;
 mod files;

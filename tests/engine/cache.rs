@@ -165,7 +165,7 @@ fn a_preview_says_what_a_run_would_do() {
                 Preview::Conditional { waits_for, .. } | Preview::Hanging { waits_for } => {
                     format!("`if` decided after {waits_for:?}")
                 }
-                Preview::Hit { .. } => "hit".to_owned(),
+                Preview::Hit { .. } | Preview::Locked => "hit".to_owned(),
                 Preview::Miss { reasons } => format!(
                     "miss: {}",
                     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

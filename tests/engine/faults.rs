@@ -4,7 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stagewright::{
-    plan::{Action, FailureClass, Retry},
+    plan::{Action, FailureClass, Retry, Start},
     record::{Outcome, RunEvent},
     run::RunOptions,
 };
@@ -83,7 +83,7 @@ fn bad_beginnings() {
       hint: this is a defect of the stage program; its log may say more
     ");
     let mut missing = stage("bad", vec![]);
-    missing.program.path = "/nowhere/stagewright-stage-gone".into();
+    missing.program.start = Start::Program("/nowhere/stagewright-stage-gone".into());
     insta::assert_snapshot!(failing_action(missing), @"Environment/Environment: cannot start /nowhere/stagewright-stage-gone: No such file or directory (os error 2)");
 }
 

@@ -5,6 +5,7 @@
 
 mod cache;
 mod catalog;
+mod command;
 mod conformance;
 mod faults;
 mod flow;

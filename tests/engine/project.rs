@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use stagewright::{
     config::{Config, Environment},
-    plan::{Action, Binding, Limits, Overrides, Plan, Program, Retry, Source, StageId},
+    plan::{Action, Binding, Limits, Overrides, Plan, Program, Retry, Source, StageId, Start},
     plugin::{Cancel, Launch, Secrets, SessionLimits},
     record::{Outcome, RunEvent},
     run::{RunError, RunOptions, RunSummary, execute},
@@ -46,6 +46,7 @@ pub fn manifest() -> Arc<Manifest> {
             mark: None,
             sandbox: None,
             folders: &[],
+            shell: None,
             limits,
         };
         Arc::new(block_on(stagewright::plugin::describe(&launch, &Cancel::never())).unwrap())
@@ -195,13 +196,18 @@ pub fn stage(id: &str, steps: Vec<Value>) -> Action {
     Action {
         id: StageId(id.to_owned()),
         line: 1,
-        program: Program { path: fake(), manifest: manifest(), platform: Arc::new(Platform::default()) },
+        program: Program {
+            start: Start::Program(fake()),
+            manifest: manifest(),
+            platform: Arc::new(Platform::default()),
+        },
         params: json!({"do": steps}),
         inputs: BTreeMap::new(),
         needs: Vec::new(),
         skip: None,
         condition: None,
         exports: BTreeMap::new(),
+        outs: Vec::new(),
         env: BTreeMap::new(),
         run_env: BTreeMap::new(),
         secrets: Vec::new(),
@@ -212,6 +218,7 @@ pub fn stage(id: &str, steps: Vec<Value>) -> Action {
         limits: Limits::default(),
         retry: Retry::default(),
         cache: true,
+        frozen: false,
         continue_on_error: false,
     }
 }

@@ -11,7 +11,11 @@ use super::{
     exchange::{Named, Script, Suite, ended_well, fault},
     params,
 };
-use crate::{catalog::Program, digest::Digest, plan, plugin};
+use crate::{
+    catalog::{Program, Start},
+    digest::Digest,
+    plan, plugin,
+};
 
 const DESCRIBE_AGAIN: Named = ("describe-again", "the manifest does not depend on folder or environment");
 const PROBE: Named = ("probe", "says what this machine is to it");
@@ -37,7 +41,7 @@ impl Suite<'_> {
         self.describe_again(manifest)?;
         self.probe(manifest)?;
         let program = Program {
-            path: self.subject.program.clone(),
+            start: Start::Program(self.subject.program.clone()),
             manifest: std::sync::Arc::new(manifest.clone()),
             platform: std::sync::Arc::default(),
         };

@@ -88,7 +88,7 @@ impl Attestor {
     /// Every output, and every file of a small folder.
     fn outputs(&self, result: &ActionResult) -> Result<Vec<Resource>, LineageError> {
         let mut subjects = Vec::new();
-        for (port, StoredOutput { artifact_type, file_name, artifact }) in &result.outputs {
+        for (port, StoredOutput { artifact_type, file_name, artifact, executable: _ }) in &result.outputs {
             let name = format!("{port}/{file_name}");
             let subject = Resource::artifact(&name, artifact)
                 .annotate("port", port.as_str())
@@ -141,6 +141,15 @@ impl Attestor {
                 resource = resource.annotate("role", role.as_str());
             }
             dependencies.push(match source {
+                Source::Placed { path, stages, port } => {
+                    let resource = resource.annotate("path", path.display().to_string());
+                    match (&stages[..], port) {
+                        ([stage], Some(port)) => {
+                            resource.annotate("stage", stage.0.as_str()).annotate("output", port.as_str())
+                        }
+                        _ => resource,
+                    }
+                }
                 Source::Path(path) => resource.annotate("path", path.display().to_string()),
                 Source::Output { stage, port } => {
                     resource.annotate("stage", stage.0.as_str()).annotate("output", port.as_str())

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod bindings;
+mod commands;
 mod conditions;
 mod editor_schema;
 mod expressions;
@@ -76,7 +77,7 @@ fn program(
         metrics: metrics.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect(),
     };
     Program {
-        path: PathBuf::from(format!("stagewright-stage-{name}")),
+        start: Start::Program(PathBuf::from(format!("stagewright-stage-{name}"))),
         manifest: Arc::new(manifest),
         platform: Arc::new(Platform::default()),
     }
@@ -308,6 +309,7 @@ pub(super) fn shown(plan: &Plan) -> String {
                 .map(|binding| {
                     let source = match &binding.source {
                         Source::Path(path) => path.display().to_string(),
+                        Source::Placed { path, stages, .. } => format!("{} of {stages:?}", path.display()),
                         Source::Output { stage, port } => format!("{stage}.{port}"),
                     };
                     let role =

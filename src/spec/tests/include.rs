@@ -33,7 +33,7 @@ fn files_are_merged_and_places_lead_into_the_right_one() {
     assert_eq!((spec.env.len(), spec.targets.len()), (2, 1));
     let files: Vec<_> = spec.sources.files().iter().map(SourceFile::name).collect();
     assert_eq!(files, ["pipelines/main.yaml", "shared/common.yaml", "pipelines/more.yaml"]);
-    let place = spec.sources.locate(&spec.stages[1].uses.program.span).unwrap();
+    let place = spec.sources.locate(&spec.stages[1].uses().unwrap().program.span).unwrap();
     assert_eq!((place.file.name(), &common[place.range.clone()]), ("shared/common.yaml", "q"));
     assert_eq!(place.file.position(place.range.start), (6, 14));
     assert_eq!(spec.sources.line(spec.stages[1].name.span.start), 6);
