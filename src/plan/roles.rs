@@ -11,7 +11,9 @@ pub(super) fn mixed(instances: &Instances<'_>, bindings: &[Bindings]) -> Vec<Str
     let paths = |index: usize| {
         bindings[index].iter().flat_map(|(port, bound)| {
             bound.iter().filter_map(move |bound| match &bound.binding.source {
-                Source::Path(path) => Some((port, path.as_path(), bound.binding.role.as_deref())),
+                Source::Path(path) | Source::Placed { path, .. } => {
+                    Some((port, path.as_path(), bound.binding.role.as_deref()))
+                }
                 Source::Output { .. } => None,
             })
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::plan::{KeyInput, KeyMaterial};
+use crate::plan::{COMMAND, KeyInput, KeyMaterial};
 
 /// Values by field, named as in the pipeline file: `with.optimizer.lr`, `inputs.data`, `env.OMP_NUM_THREADS`, `seed`.
 ///
@@ -16,17 +16,26 @@ pub type Material = BTreeMap<String, Value>;
 /// Takes the material of a key apart. The destructuring has no `..`: a new part of a key does not compile until it is
 /// recorded here.
 pub fn flatten(material: &KeyMaterial) -> Material {
-    let KeyMaterial { version: _, program, cache_version, params, inputs, env, seed, platform, salt } =
+    let KeyMaterial { version: _, program, cache_version, params, inputs, env, seed, platform, salt, outs } =
         material;
     let mut fields = Material::new();
     fields.insert("program".to_owned(), format!("{program}@{cache_version}").into());
     fields.insert("seed".to_owned(), (*seed).into());
-    value(&mut fields, "with".to_owned(), params);
+    match params {
+        // What a command is made of stands beside it in the stage, not under `with`.
+        Value::Object(map) if program == COMMAND => {
+            map.iter().for_each(|(key, part)| value(&mut fields, key.clone(), part));
+        }
+        params => value(&mut fields, "with".to_owned(), params),
+    }
     for (name, text) in env {
         fields.insert(format!("env.{name}"), text.as_str().into());
     }
     for (name, text) in platform {
         fields.insert(format!("platform.{name}"), text.as_str().into());
+    }
+    if !outs.is_empty() {
+        fields.insert("outs".to_owned(), outs.iter().map(String::as_str).collect());
     }
     if !salt.is_empty() {
         fields.insert("salt".to_owned(), salt.as_str().into());
@@ -91,6 +100,7 @@ mod tests {
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             seed: 7,
             platform: BTreeMap::from([("gpu".to_owned(), "H100".to_owned())]),
+            outs: Default::default(),
             salt: "s".to_owned(),
         };
         let lines: Vec<String> =

@@ -59,7 +59,12 @@ fn record(state: &Path, number: usize) {
     for (index, stage) in stages.into_iter().enumerate() {
         let digest = Digest::of(format!("{number} {index}").as_bytes());
         let artifact = Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: 4096 };
-        let output = StoredOutput { artifact_type: "file".to_owned(), file_name: "out".to_owned(), artifact };
+        let output = StoredOutput {
+            artifact_type: "file".to_owned(),
+            file_name: "out".to_owned(),
+            artifact,
+            executable: false,
+        };
         let material: Material = (0..12).map(|at| (format!("with.param-{at}"), at.into())).collect();
         let metrics =
             (0..4).map(|at| (format!("metric-{at}"), MetricValue { value: 0.5, unit: None })).collect();
