@@ -40,8 +40,8 @@ use crate::{
     plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
-        ActionResult, Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter, Setting,
-        TargetVerdict, flatten, git_state,
+        ActionResult, Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter,
+        Setting, TargetVerdict, flatten, git_state,
     },
     store::LocalStore,
 };
