@@ -34,7 +34,12 @@ fn run(stages: Vec<StageRecord>) -> RunRecord {
 fn output(content: &str) -> StoredOutput {
     let digest = Digest::of(content.as_bytes());
     let artifact = Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: digest.size() };
-    StoredOutput { artifact_type: "file".to_owned(), file_name: "out".to_owned(), artifact }
+    StoredOutput {
+        artifact_type: "file".to_owned(),
+        file_name: "out".to_owned(),
+        artifact,
+        executable: false,
+    }
 }
 
 /// A table as lines: heading, then each row's values and its mark.

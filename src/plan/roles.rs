@@ -12,7 +12,7 @@ pub(super) fn mixed(instances: &Instances<'_>, bindings: &[Bindings]) -> Vec<Str
         bindings[index].iter().flat_map(|(port, bound)| {
             bound.iter().filter_map(move |bound| match &bound.binding.source {
                 Source::Path(path) => Some((port, path.as_path(), bound.binding.role.as_deref())),
-                Source::Output { .. } => None,
+                Source::Output { .. } | Source::Placed { .. } => None,
             })
         })
     };

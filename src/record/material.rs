@@ -16,12 +16,15 @@ pub type Material = BTreeMap<String, Value>;
 /// Takes the material of a key apart. The destructuring has no `..`: a new part of a key does not compile until it is
 /// recorded here.
 pub fn flatten(material: &KeyMaterial) -> Material {
-    let KeyMaterial { version: _, program, cache_version, params, inputs, env, seed, platform, salt } =
+    let KeyMaterial { version: _, program, cache_version, params, inputs, env, seed, platform, salt, outs } =
         material;
     let mut fields = Material::new();
     fields.insert("program".to_owned(), format!("{program}@{cache_version}").into());
     fields.insert("seed".to_owned(), (*seed).into());
     value(&mut fields, "with".to_owned(), params);
+    if !outs.is_empty() {
+        fields.insert("outs".to_owned(), outs.iter().map(String::as_str).collect());
+    }
     for (name, text) in env {
         fields.insert(format!("env.{name}"), text.as_str().into());
     }
@@ -92,6 +95,7 @@ mod tests {
             seed: 7,
             platform: BTreeMap::from([("gpu".to_owned(), "H100".to_owned())]),
             salt: "s".to_owned(),
+            outs: Default::default(),
         };
         let lines: Vec<String> =
             flatten(&material).iter().map(|(field, value)| format!("{field} {value}")).collect();
