@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{RunError, failure, select::Part};
 use crate::{
-    plan::{Action, Plan, StageId},
-    plugin::{SHORTEST_SECRET, Secrets},
+    catalog::Start,
+    plan::{Action, KeyMaterial, Plan, StageId},
+    plugin::{Redactor, SHORTEST_SECRET, Secrets},
     record::Failure,
 };
 
@@ -34,8 +35,8 @@ pub enum SecretFault {
         name: String,
         /// The stage.
         stage: StageId,
-        /// `with` or `env`.
-        field: &'static str,
+        /// Where it stands: `with`, `env`, `cmd`.
+        field: String,
     },
 }
 
@@ -97,10 +98,7 @@ pub(super) fn check(plan: &Plan, parts: &[Part], secrets: &Secrets) -> Result<()
         for name in seen {
             let redactor = secrets.only(std::slice::from_ref(name)).redactor();
             for action in &plan.actions {
-                let in_env = action.env.iter().any(|(_, value)| redactor.finds(value.as_bytes()));
-                let in_params = texts(&action.params, &mut |text| redactor.finds(text.as_bytes()));
-                let found = [(in_params, "with"), (in_env, "env")].into_iter().find(|(found, _)| *found);
-                if let Some((_, field)) = found {
+                if let Some(field) = exposed(action, &redactor) {
                     faults.push(SecretFault::Exposed { name: name.clone(), stage: action.id.clone(), field });
                     break;
                 }
@@ -108,6 +106,20 @@ pub(super) fn check(plan: &Plan, parts: &[Part], secrets: &Secrets) -> Result<()
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(RunError::Secrets(faults)) }
+}
+
+/// The part of the action key that a secret stands in, as the pipeline calls it.
+fn exposed(action: &Action, redactor: &Redactor) -> Option<String> {
+    let material = serde_json::to_value(KeyMaterial::new(action, BTreeMap::new(), "")).ok()?;
+    let found = material
+        .as_object()?
+        .iter()
+        .find(|(_, value)| texts(value, &mut |text| redactor.finds(text.as_bytes())))?;
+    Some(match found.0.as_str() {
+        "params" if matches!(action.program.start, Start::Command(_)) => "cmd".to_owned(),
+        "params" => "with".to_owned(),
+        field => field.to_owned(),
+    })
 }
 
 /// Whether a text inside of a value fulfils a condition.

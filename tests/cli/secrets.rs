@@ -74,3 +74,26 @@ fn secrets_that_can_not_be_used_are_told_before_the_first_stage() {
     // Neither is wanted where the stage is not.
     assert!(project.run(&["run", "--only", "first"]).starts_with("exit 0"));
 }
+
+#[test]
+fn commands_have_secrets_as_well() {
+    let text = r#"version: 1
+stages:
+  work: { cmd: "false" }
+  notify:
+    cmd: 'echo "telling $TOKEN" && printf %s "$TOKEN" | base64 >&2 && echo sent > sent.txt'
+    outs: [sent.txt]
+    secrets: [TOKEN]
+    needs: [work]
+    if: ${{ always() && stages.work.result == 'failure' }}
+"#;
+    let project = Project::new(text);
+    let said = project.run_env(&["run"], &[("TOKEN", SECRET)]);
+    assert!(said.contains("if: stages.work.result = 'failure'"), "{said}");
+    assert!(FORMS.iter().all(|form| !said.contains(form)), "{said}");
+    assert_kept_nowhere(&project);
+    assert_eq!(project.read("sent.txt"), "sent\n");
+    project.write("pipeline.yaml", &text.replace("echo sent", "echo the hidden word"));
+    let said = project.run_env(&["run"], &[("TOKEN", "hidden word")]);
+    assert!(said.contains("stands in `cmd` of stage `notify`"), "{said}");
+}

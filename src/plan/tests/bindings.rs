@@ -351,5 +351,5 @@ stages:
         plan(&text).warnings.join("\n")
     };
     assert_eq!(warnings(", role: train"), "");
-    insta::assert_snapshot!(warnings(""), @"");
+    insta::assert_snapshot!(warnings(""), @"input `data` of stage `train` takes `data/test`, which stage `bench` takes as test data; say with `role` which part it takes");
 }
