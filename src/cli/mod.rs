@@ -11,6 +11,7 @@ mod graph;
 mod init;
 mod isolation;
 mod key;
+mod lineage;
 mod log;
 mod pipeline;
 mod plan;
@@ -64,6 +65,7 @@ enum Command {
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
     Key(key::KeyArgs),
+    Lineage(lineage::LineageArgs),
     Doctor(doctor::DoctorArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
+        Command::Lineage(args) => lineage::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),

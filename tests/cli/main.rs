@@ -8,6 +8,7 @@ mod commands;
 mod conditions;
 mod files;
 mod keys;
+mod lineage;
 mod pipeline;
 mod records;
 mod secrets;
