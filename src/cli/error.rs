@@ -21,6 +21,24 @@ pub enum Exit {
     Gate = 3,
     /// The machine lacks something, or a file can't be read or written.
     Environment = 4,
+    /// `lineage verify`: a signature is not its key's.
+    BadSignature = 10,
+    /// `lineage verify`: the ledger was changed.
+    LedgerChanged = 11,
+    /// `lineage verify`: stored bytes are not those of their digest.
+    BytesDiffer = 12,
+    /// `lineage verify`: a statement can't be understood.
+    NotReadable = 13,
+    /// `lineage verify`: no key that counts has signed.
+    NotTrusted = 14,
+    /// `lineage verify`: a statement is not signed.
+    Unsigned = 15,
+    /// `lineage verify`: a statement is missing.
+    StatementMissing = 16,
+    /// `lineage verify`: bytes are missing.
+    BytesMissing = 17,
+    /// `lineage verify`: the data is not what was read.
+    SourceChanged = 18,
     /// Stopped by the user.
     Cancelled = 130,
 }

@@ -12,6 +12,7 @@ mod graph;
 mod init;
 mod isolation;
 mod key;
+mod lineage;
 mod log;
 mod lsp;
 mod pipeline;
@@ -68,6 +69,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Lsp(lsp::LspArgs),
     Key(key::KeyArgs),
+    Lineage(lineage::LineageArgs),
     Doctor(doctor::DoctorArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
@@ -111,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&scene, &args),
         Command::Lsp(args) => lsp::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
+        Command::Lineage(args) => lineage::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),

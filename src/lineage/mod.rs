@@ -14,15 +14,18 @@
 mod attest;
 mod envelope;
 mod error;
+mod impact;
 mod key;
 mod keyring;
 mod ledger;
+mod library;
 pub mod merkle;
 mod redact;
 mod signing;
 mod source;
 mod statement;
 mod trust;
+mod verify;
 
 pub use attest::{
     Attestor, BUILD_TYPE, LOCAL_BUILDER, RunEnd, RunFacts, RunPredicate, RunStage, StageInput, TreeHead,
@@ -30,9 +33,11 @@ pub use attest::{
 };
 pub use envelope::{Envelope, IN_TOTO, Signature, pre_authentication_encoding};
 pub use error::LineageError;
+pub use impact::{Impact, impact};
 pub use key::{Algorithm, KeyId, PrivateKey, PublicKey};
 pub use keyring::{Keyring, Secret, SigningCommand, StoredKey};
 pub use ledger::{CHECKPOINT, Checkpoint, Entry, Kind, Ledger};
+pub use library::{Library, Node, open};
 pub use redact::Redactor;
 pub use signing::Signing;
 pub use statement::{
@@ -40,3 +45,4 @@ pub use statement::{
     STATEMENT_TYPE, Statement, TEST_RESULT, TREE, TestResult,
 };
 pub use trust::{FOLDER, Revocation, Standing, TrustPolicy, TrustedKey};
+pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_since};

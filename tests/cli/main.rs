@@ -9,6 +9,7 @@ mod conditions;
 mod files;
 mod fmt;
 mod keys;
+mod lineage;
 mod lsp;
 mod pipeline;
 mod records;

@@ -9,3 +9,4 @@ mod evidence;
 mod project;
 mod secrets;
 mod statements;
+mod verify;

@@ -1,0 +1,32 @@
+//! `stagewright lineage`.
+
+mod impact;
+mod show;
+mod tree;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, Exit, Scene};
+
+/// Ask where an artifact came from, what came from it, and whether the evidence holds
+#[derive(Args)]
+pub struct LineageArgs {
+    #[command(subcommand)]
+    command: LineageCommand,
+}
+
+#[derive(Subcommand)]
+enum LineageCommand {
+    Show(show::ShowArgs),
+    Impact(impact::ImpactArgs),
+    Verify(verify::VerifyArgs),
+}
+
+pub fn run(scene: &Scene, args: &LineageArgs) -> Result<Exit, CliError> {
+    match &args.command {
+        LineageCommand::Show(args) => show::run(scene, args),
+        LineageCommand::Impact(args) => impact::run(scene, args),
+        LineageCommand::Verify(args) => verify::run(scene, args),
+    }
+}

@@ -1,0 +1,243 @@
+//! All statements of a project at hand, and the ways from one to the next.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use super::{Envelope, Kind, Ledger, LineageError, Provenance, Resource, Statement};
+use crate::{config::Config, digest::Digest, store::LocalStore};
+
+/// Shortest beginning of a digest that names it.
+const SHORTEST_PREFIX: usize = 8;
+
+/// A statement that was read.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The envelope's blob.
+    pub digest: Digest,
+    /// What it is.
+    pub kind: Kind,
+    /// The envelope.
+    pub envelope: Envelope,
+    /// What it says.
+    pub statement: Statement,
+    /// What a stage statement says.
+    pub provenance: Option<Provenance>,
+}
+
+impl Node {
+    fn read(digest: Digest, kind: Kind, store: &LocalStore) -> Result<Self, LineageError> {
+        let what = format!("the statement {digest}");
+        let envelope = Envelope::decode(&what, &store.read(&digest)?)?;
+        let statement = Statement::from_envelope(&what, &envelope)?;
+        let provenance = match kind {
+            Kind::Stage => Some(statement.read(&what)?),
+            Kind::Test | Kind::Run | Kind::Decision => None,
+        };
+        Ok(Self { digest, kind, envelope, statement, provenance })
+    }
+
+    /// Stage that a stage statement is about.
+    pub fn stage(&self) -> Option<&str> {
+        self.provenance.as_ref()?.build_definition.external_parameters.get("stage")?.as_str()
+    }
+
+    /// What a stage read, without program, pipeline file and commit.
+    pub fn inputs(&self) -> impl Iterator<Item = &Resource> {
+        let all = self.provenance.iter().flat_map(|one| &one.build_definition.resolved_dependencies);
+        all.filter(|resource| resource.name.starts_with("input:"))
+    }
+
+    /// True when it is about these bytes.
+    pub fn is_about(&self, sha256: &str) -> bool {
+        self.statement.subject.iter().any(|subject| subject.sha256() == Some(sha256))
+    }
+}
+
+/// The statements of a project in the order of its ledger.
+#[derive(Debug)]
+pub struct Library {
+    nodes: Vec<Node>,
+    by_blob: BTreeMap<String, usize>,
+    /// Producers by the SHA-256 of what they made, the oldest first.
+    producers: BTreeMap<String, Vec<usize>>,
+    /// Readers by the SHA-256 of what they read.
+    readers: BTreeMap<String, Vec<usize>>,
+    /// Statements that the ledger names and that can't be read.
+    pub broken: Vec<(Digest, LineageError)>,
+}
+
+impl Library {
+    /// Reads every statement of the ledger.
+    pub fn load(ledger: &Ledger, store: &LocalStore) -> Self {
+        let mut library = Self {
+            nodes: Vec::new(),
+            by_blob: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            broken: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        for entry in ledger.entries().iter().filter(|entry| seen.insert(entry.statement)) {
+            match Node::read(entry.statement, entry.kind, store) {
+                Ok(node) => library.add(node),
+                Err(error) => library.broken.push((entry.statement, error)),
+            }
+        }
+        library
+    }
+
+    fn add(&mut self, node: Node) {
+        let index = self.nodes.len();
+        self.by_blob.insert(node.digest.hex(), index);
+        if node.kind == Kind::Stage {
+            let hashes = |resources: &mut dyn Iterator<Item = &Resource>| -> BTreeSet<String> {
+                resources.filter_map(|one| one.sha256().map(str::to_owned)).collect()
+            };
+            for hash in hashes(&mut node.statement.subject.iter()) {
+                self.producers.entry(hash).or_default().push(index);
+            }
+            for hash in hashes(&mut node.inputs()) {
+                self.readers.entry(hash).or_default().push(index);
+            }
+        }
+        self.nodes.push(node);
+    }
+
+    /// All statements, in the order of the ledger.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The statement in a blob.
+    pub fn blob(&self, sha256: &str) -> Option<&Node> {
+        self.by_blob.get(sha256).map(|&index| &self.nodes[index])
+    }
+
+    /// The statement of a stage or run that names these verdicts.
+    pub fn namer(&self, verdicts: &Node) -> Option<&Node> {
+        let (hash, text) = (verdicts.digest.hex(), verdicts.digest.to_string());
+        self.nodes.iter().find(|node| match &node.provenance {
+            Some(one) => one.run_details.byproducts.iter().any(|product| product.sha256() == Some(&hash)),
+            None => {
+                let named = node.statement.predicate.get("verdicts").and_then(|named| named.as_array());
+                node.kind == Kind::Run && named.is_some_and(|named| named.iter().any(|one| *one == text))
+            }
+        })
+    }
+
+    /// The last statement on a stage.
+    pub fn stage(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().rev().find(|node| node.stage() == Some(name))
+    }
+
+    /// The last statement of the stage that made these bytes.
+    pub fn maker(&self, sha256: &str) -> Option<&Node> {
+        self.producers.get(sha256)?.last().map(|&index| &self.nodes[index])
+    }
+
+    /// The statement on what made an input, as it was when `reader` read it: the same stage where it is named, made before.
+    pub fn origin(&self, reader: &Node, input: &Resource) -> Option<&Node> {
+        let at = self.by_blob.get(&reader.digest.hex()).copied().unwrap_or(usize::MAX);
+        let makers = self.producers.get(input.sha256()?)?;
+        let named = |&&index: &&usize| {
+            input.note("stage").is_none_or(|stage| self.nodes[index].stage() == Some(stage))
+        };
+        let before = makers.iter().rev().filter(named).find(|&&index| index < at);
+        before
+            .or_else(|| makers.iter().rfind(named))
+            .or_else(|| makers.last())
+            .map(|&index| &self.nodes[index])
+    }
+
+    /// Statements of stages that read something that `maker` made.
+    pub fn uses(&self, maker: &Node) -> Vec<&Node> {
+        let subjects = maker.statement.subject.iter().filter_map(Resource::sha256);
+        let readers: BTreeSet<usize> =
+            subjects.filter_map(|hash| self.readers.get(hash)).flatten().copied().collect();
+        readers.into_iter().map(|index| &self.nodes[index]).collect()
+    }
+
+    /// Statements of stages that read exactly these bytes.
+    pub fn readers(&self, sha256: &str) -> Vec<&Node> {
+        self.readers.get(sha256).into_iter().flatten().map(|&index| &self.nodes[index]).collect()
+    }
+
+    /// The statements on a stage and on everything it was made from, itself first, each once.
+    pub fn ancestry<'a>(&'a self, start: &'a Node) -> Vec<&'a Node> {
+        self.closure(start, |node| node.inputs().filter_map(|input| self.origin(node, input)).collect())
+    }
+
+    /// The statements on a stage and on everything that was made from it, itself first, each once.
+    pub fn descent<'a>(&'a self, start: &'a Node) -> Vec<&'a Node> {
+        self.closure(start, |node| self.uses(node))
+    }
+
+    fn closure<'a>(&'a self, start: &'a Node, next: impl Fn(&'a Node) -> Vec<&'a Node>) -> Vec<&'a Node> {
+        let mut seen = BTreeSet::from([start.digest]);
+        let mut found = vec![start];
+        let mut at = 0;
+        while let Some(&node) = found.get(at) {
+            at += 1;
+            found.extend(next(node).into_iter().filter(|other| seen.insert(other.digest)));
+        }
+        found
+    }
+
+    /// The last statement on a run in which these bytes are a result.
+    pub fn last_run(&self, sha256: &str) -> Option<&Node> {
+        self.nodes.iter().rev().find(|node| node.kind == Kind::Run && node.is_about(sha256))
+    }
+
+    /// What a user means: the id of a stage, a file or folder (whose content counts, wherever it lies), or a digest or its
+    /// beginning. Gives the statement on what made it, and the SHA-256 asked for; none for a stage.
+    pub fn find(
+        &self,
+        wanted: &str,
+        folder: &Path,
+        store: &LocalStore,
+    ) -> Result<(&Node, Option<String>), LineageError> {
+        if let Some(node) = self.stage(wanted) {
+            return Ok((node, None));
+        }
+        let path = folder.join(wanted);
+        let hash = match fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() => store.fingerprint(&path)?.digest.hex(),
+            Ok(_) => Digest::of_file(&path).map_err(LineageError::io("read", &path))?.hex(),
+            Err(_) => self.complete(wanted)?,
+        };
+        match self.maker(&hash) {
+            Some(node) => Ok((node, Some(hash))),
+            None => Err(LineageError::Unknown { what: format!("{wanted} (sha256:{hash})") }),
+        }
+    }
+
+    /// The known SHA-256 that a text is the beginning of.
+    fn complete(&self, wanted: &str) -> Result<String, LineageError> {
+        let text = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        let text = text.split(':').next().unwrap_or_default();
+        let unknown = || LineageError::Unknown { what: format!("`{wanted}`") };
+        if text.len() < SHORTEST_PREFIX || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        let mut matching =
+            self.producers.range(text.to_owned()..).take_while(|(hash, _)| hash.starts_with(text));
+        match (matching.next(), matching.next()) {
+            (Some((hash, _)), None) => Ok(hash.clone()),
+            (Some((one, _)), Some((other, _))) => Err(LineageError::Ambiguous {
+                what: format!("`{wanted}`"),
+                choices: vec![one.clone(), other.clone()],
+            }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Reads the statements of a project.
+pub fn open(config: &Config, store: &LocalStore) -> Result<(Ledger, Library), LineageError> {
+    let ledger = Ledger::load(&config.state_dir)?;
+    let library = Library::load(&ledger, store);
+    Ok((ledger, library))
+}

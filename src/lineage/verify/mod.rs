@@ -1,0 +1,263 @@
+//! Is the evidence whole, true and signed by those who may?
+
+mod bytes;
+mod fault;
+mod ledger;
+
+use std::collections::BTreeSet;
+
+pub use fault::{Fault, FaultKind};
+use jiff::Timestamp;
+
+use super::{
+    Checkpoint, Envelope, Kind, Ledger, Library, Node, Resource, RunPredicate, Standing, TestResult,
+    TrustPolicy, Verdict,
+};
+use crate::{config::Config, store::LocalStore};
+
+/// What a verification looks at.
+pub struct Case<'a> {
+    /// The project.
+    pub config: &'a Config,
+    /// Its store.
+    pub store: &'a LocalStore,
+    /// Its ledger.
+    pub ledger: &'a Ledger,
+    /// Its statements.
+    pub library: &'a Library,
+    /// Whose signatures count; without a policy nobody's.
+    pub policy: Option<&'a TrustPolicy>,
+    /// Compare the data in the work tree with what the stages read.
+    pub sources: bool,
+}
+
+/// What it found.
+#[derive(Debug, Default)]
+pub struct Verification {
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+    /// What could not be looked at, and is no fault.
+    pub notes: Vec<String>,
+    /// Statements whose signatures were checked.
+    pub statements: usize,
+    /// Files that were hashed.
+    pub files: usize,
+    /// Gates that were looked at.
+    pub gates: usize,
+}
+
+impl Verification {
+    fn fault(&mut self, kind: FaultKind, link: impl Into<String>, what: impl Into<String>) {
+        let fault = Fault { kind, link: link.into(), what: what.into() };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The gravest fault, which decides how a check ends.
+    pub fn gravest(&self) -> Option<FaultKind> {
+        self.faults.iter().map(|fault| fault.kind).min()
+    }
+}
+
+/// Verifies what made `node` and everything that went into it: signatures, bytes, completeness, gates, and the last run that
+/// has `sha256`, or any output of the stage, as a result; then the ledger as a whole.
+pub fn verify_chain(case: &Case<'_>, node: &Node, sha256: Option<&str>) -> Verification {
+    let mut found = Verification::default();
+    let chain = case.library.ancestry(node);
+    let mut seen_bytes = BTreeSet::new();
+    for link in &chain {
+        signatures(case, link, &mut found);
+        bytes::outputs(case, link, &mut seen_bytes, true, &mut found);
+        if case.sources {
+            bytes::sources(case, link, &mut found);
+        }
+        complete(case, link, &mut found);
+    }
+    let subject = sha256.or_else(|| node.statement.subject.first().and_then(Resource::sha256));
+    match subject.and_then(|hash| case.library.last_run(hash)) {
+        Some(run) => {
+            signatures(case, run, &mut found);
+            whole_run(case, run, true, &mut found);
+        }
+        None => found.notes.push(format!(
+            "no finished run has the result of {}: its run was stopped, or its statement is lost",
+            name(node)
+        )),
+    }
+    ledger::verify(case, &mut found);
+    found
+}
+
+/// Verifies every statement of the project and the ledger. Bytes that were collected, and data that has changed since, are
+/// no fault of old statements; gates are judged where an artifact is verified.
+pub fn verify_all(case: &Case<'_>) -> Verification {
+    let mut found = Verification::default();
+    let mut seen_bytes = BTreeSet::new();
+    for node in case.library.nodes() {
+        signatures(case, node, &mut found);
+        match node.kind {
+            Kind::Stage => {
+                bytes::outputs(case, node, &mut seen_bytes, false, &mut found);
+                complete(case, node, &mut found);
+            }
+            Kind::Run => whole_run(case, node, false, &mut found),
+            Kind::Test | Kind::Decision => {}
+        }
+    }
+    ledger::verify(case, &mut found);
+    found
+}
+
+/// Adds to a verification whether the ledger continues a checkpoint that was kept elsewhere.
+pub fn verify_since(case: &Case<'_>, kept: &Envelope, found: &mut Verification) {
+    judge(case, kept, ledger::time(case, kept), "the kept checkpoint", found);
+    match Checkpoint::from_envelope("the kept checkpoint", kept) {
+        Ok(checkpoint) => ledger::since(case, &checkpoint, found),
+        Err(error) => found.fault(FaultKind::Malformed, "the kept checkpoint", error.to_string()),
+    }
+}
+
+/// What a statement is called in findings.
+pub(super) fn name(node: &Node) -> String {
+    let short = node.digest.short();
+    match (node.kind, node.stage()) {
+        (Kind::Stage, Some(stage)) => format!("stage `{stage}` (statement {short})"),
+        (Kind::Test, _) => format!("verdicts (statement {short})"),
+        (Kind::Run, _) => {
+            let run = node.statement.predicate.get("run").and_then(|run| run.as_str()).unwrap_or("?");
+            format!("run {run} (statement {short})")
+        }
+        _ => format!("statement {short}"),
+    }
+}
+
+/// When a statement says to have been made. Verdicts have no time of their own; that of the statement that names them counts.
+fn made(case: &Case<'_>, node: &Node) -> Option<Timestamp> {
+    let node = if node.kind == Kind::Test { case.library.namer(node)? } else { node };
+    if let Some(provenance) = &node.provenance {
+        return provenance.run_details.metadata.finished_on;
+    }
+    node.statement.predicate.get("finishedOn")?.as_str()?.parse().ok()
+}
+
+fn signatures(case: &Case<'_>, node: &Node, found: &mut Verification) {
+    found.statements += 1;
+    judge(case, &node.envelope, made(case, node), &name(node), found);
+}
+
+/// Judges the signatures of an envelope: one that is wrong is a fault however many others are right.
+pub(super) fn judge(
+    case: &Case<'_>,
+    envelope: &Envelope,
+    made: Option<Timestamp>,
+    link: &str,
+    found: &mut Verification,
+) {
+    if envelope.signatures().is_empty() {
+        return found.fault(FaultKind::Unsigned, link, "it is not signed");
+    }
+    let Some(policy) = case.policy else {
+        return found.fault(
+            FaultKind::Untrusted,
+            link,
+            "there is no trust policy, so nobody's signature counts",
+        );
+    };
+    let mut trusted = BTreeSet::new();
+    let mut others = Vec::new();
+    for standing in policy.judge(envelope, made) {
+        match standing {
+            Standing::Trusted(name) => drop(trusted.insert(name)),
+            Standing::Wrong(name) => {
+                found.fault(
+                    FaultKind::Signature,
+                    link,
+                    format!("the signature of `{name}` is not over these bytes"),
+                );
+            }
+            Standing::Revoked { name, reason } => others.push(format!("`{name}` is revoked ({reason})")),
+            Standing::Unknown(id) => {
+                others.push(format!("the key {} is not in the trust policy", id.get(..12).unwrap_or(&id)))
+            }
+        }
+    }
+    if (trusted.len() as u32) < policy.threshold {
+        let wants = if policy.threshold > 1 {
+            format!("{} of {} trusted signatures", trusted.len(), policy.threshold)
+        } else {
+            "no trusted signature".to_owned()
+        };
+        let why = if others.is_empty() { String::new() } else { format!(": {}", others.join("; ")) };
+        found.fault(FaultKind::Untrusted, link, format!("{wants}{why}"));
+    }
+}
+
+/// Everything that a stage statement leads to must be there.
+fn complete(case: &Case<'_>, node: &Node, found: &mut Verification) {
+    for input in node.inputs() {
+        let (Some(stage), Some(hash)) = (input.note("stage"), input.sha256()) else { continue };
+        let made = case.library.origin(node, input).is_some_and(|origin| origin.is_about(hash));
+        if !made {
+            let what = format!("it read {} of stage `{stage}`, on which there is no statement", input.name);
+            found.fault(FaultKind::Incomplete, name(node), what);
+        }
+    }
+    let byproducts = node.provenance.iter().flat_map(|one| &one.run_details.byproducts);
+    for gates in byproducts.filter(|one| one.name == "gates") {
+        let verdicts = gates.sha256().and_then(|hash| case.library.blob(hash));
+        if verdicts.is_none_or(|one| one.kind != Kind::Test) {
+            found.fault(FaultKind::Incomplete, name(node), "the statement on its gates is not there");
+        }
+    }
+}
+
+/// Every statement that a run names must be there and about what the run says; with `gates`, all must have passed.
+fn whole_run(case: &Case<'_>, run: &Node, gates: bool, found: &mut Verification) {
+    let link = name(run);
+    let predicate: RunPredicate = match run.statement.read(&link) {
+        Ok(predicate) => predicate,
+        Err(error) => return found.fault(FaultKind::Malformed, link, error.to_string()),
+    };
+    let stages =
+        predicate.stages.iter().flat_map(|stage| stage.statements.iter().map(move |one| (Some(stage), one)));
+    for (stage, digest) in stages.chain(predicate.verdicts.iter().map(|digest| (None, digest))) {
+        let of = stage.map_or_else(|| "its targets".to_owned(), |stage| format!("stage `{}`", stage.stage));
+        let Some(node) = case.library.blob(&digest.hex()) else {
+            found.fault(
+                FaultKind::Incomplete,
+                &link,
+                format!("the statement {} on {of} is not there", digest.short()),
+            );
+            continue;
+        };
+        if let (Some(stage), Kind::Stage) = (stage, node.kind) {
+            for (port, output) in stage.outputs.iter().filter(|(_, output)| !node.is_about(&output.hex())) {
+                let what = format!("{of} has the output {port} {output}, which its statement does not name");
+                found.fault(FaultKind::Incomplete, &link, what);
+            }
+        }
+        if gates && node.kind == Kind::Test {
+            signatures(case, node, found);
+            verdicts(node, &of, found);
+        }
+    }
+}
+
+fn verdicts(node: &Node, of: &str, found: &mut Verification) {
+    let tests: TestResult = match node.statement.read(&name(node)) {
+        Ok(tests) => tests,
+        Err(error) => return found.fault(FaultKind::Malformed, name(node), error.to_string()),
+    };
+    found.gates += tests.passed_tests.len() + tests.failed_tests.len() + tests.warned_tests.len();
+    for gate in &tests.failed_tests {
+        let verdict = tests.configuration.iter().find(|one| one.name == *gate);
+        let reason = verdict.and_then(Resource::inline_value::<Verdict>).map(|verdict| verdict.reason);
+        let what =
+            format!("gate `{gate}` of {of} failed: {}", reason.as_deref().unwrap_or("no reason was kept"));
+        found.fault(FaultKind::Gate, name(node), what);
+    }
+    for gate in &tests.warned_tests {
+        found.notes.push(format!("gate `{gate}` of {of} could not be measured, so it did not pass"));
+    }
+}

@@ -1,0 +1,104 @@
+//! The questions about where things came from, as a user asks them.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::bench::Project;
+
+const PIPELINE: &str = r#"version: 1
+name: cats
+stages:
+  prepare:
+    uses: fake
+    inputs: { more: { path: data, type: dir } }
+    with: { do: [ { step: concatenate } ] }
+  train:
+    uses: fake
+    inputs: { data: "${{ stages.prepare.outputs.out }}" }
+    with:
+      do:
+        - { step: metric, name: top1, value: 90, unit: "%" }
+        - { step: gate, name: sane, status: passed, reason: 90 % is enough }
+        - { step: write, port: out, path: model.bin, text: weights }
+    outputs: { out: results/model.bin }
+"#;
+
+fn project() -> Project {
+    let project = Project::with_keys(PIPELINE);
+    project.write("data/cat/1.png", "one");
+    project.write("data/dog/2.png", "two");
+    project.run(&["key", "new", "ada"]);
+    let ran = project.run(&["run"]);
+    assert!(ran.starts_with("exit 0\n"), "{ran}");
+    project
+}
+
+#[test]
+fn a_file_anywhere_tells_where_it_came_from() {
+    let project = project();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let deployed = elsewhere.path().join("deployed");
+    fs::copy(project.path("results/model.bin"), &deployed).unwrap();
+    assert_snapshot!("lineage-show", project.run(&["lineage", "show", &deployed.display().to_string()]));
+    assert_snapshot!("lineage-show-stage", project.run(&["lineage", "show", "prepare"]));
+    assert_snapshot!(
+        "lineage-show-unknown",
+        project
+            .run(&["lineage", "show", "data/cat/1.png"])
+            .replace(elsewhere.path().to_str().unwrap(), "<elsewhere>")
+    );
+    let mermaid = project.run(&["lineage", "show", "train", "--mermaid"]);
+    assert!(
+        mermaid.contains("flowchart LR")
+            && mermaid.contains("[(\"data\")]")
+            && mermaid.contains("-->|\"out\"|"),
+        "{mermaid}"
+    );
+    let json = project.run(&["lineage", "show", "train", "--json"]);
+    let value: serde_json::Value =
+        serde_json::from_str(json.strip_prefix("exit 0\n--- stdout\n").unwrap()).unwrap();
+    assert_eq!(value["made-by"][0]["stage"], "train");
+    assert_eq!(value["made-by"][1]["inputs"][0]["path"], "data");
+}
+
+#[test]
+fn an_image_tells_what_came_from_it() {
+    let project = project();
+    assert_snapshot!("lineage-impact", project.run(&["lineage", "impact", "data/dog/2.png"]));
+    project.write("stranger.png", "unseen");
+    assert_snapshot!("lineage-impact-none", project.run(&["lineage", "impact", "stranger.png"]));
+    let gone = project.run(&["lineage", "impact", "no.png"]);
+    assert!(gone.starts_with("exit 2\n"), "{gone}");
+}
+
+#[test]
+fn evidence_holds_until_somebody_touches_it() {
+    let project = project();
+    assert_snapshot!("lineage-verify", project.run(&["lineage", "verify", "results/model.bin"]));
+    assert_snapshot!(
+        "lineage-verify-all",
+        project.run(&["lineage", "verify", "--all", "--keep", "kept.json"])
+    );
+    assert!(project.run(&["lineage", "verify", "--all", "--since", "kept.json"]).starts_with("exit 0\n"));
+    project.write("data/dog/2.png", "too");
+    assert_snapshot!("lineage-verify-source", project.run(&["lineage", "verify", "train"]));
+    assert!(project.run(&["lineage", "verify", "train", "--skip-sources"]).starts_with("exit 0\n"));
+    project.write("data/dog/2.png", "two");
+    project.run(&["key", "revoke", "ada", "--reason", "leaked"]);
+    assert_snapshot!("lineage-verify-revoked", project.run(&["lineage", "verify", "train"]));
+    let trust = project.run(&["lineage", "verify", "train", "--trust", "nowhere"]);
+    assert!(trust.starts_with("exit 2\n") && trust.contains("has no trust policy"), "{trust}");
+    let ledger = project.read(".stagewright/lineage-v1/ledger.jsonl");
+    let shorter: Vec<&str> = ledger.lines().skip(1).collect();
+    project.write(".stagewright/lineage-v1/ledger.jsonl", &(shorter.join("\n") + "\n"));
+    let cut = project.run(&["lineage", "verify", "train"]);
+    assert!(cut.starts_with("exit 11\n") && cut.contains("ledger changed"), "{cut}");
+}
+
+#[test]
+fn help_of_lineage_commands() {
+    let project = Project::new(PIPELINE);
+    let pages = ["show", "impact", "verify"].map(|command| project.run(&["lineage", command, "--help"]));
+    assert_snapshot!("help-lineage", project.run(&["lineage", "--help"]) + &pages.join("\n"));
+}
