@@ -10,6 +10,8 @@ mod files;
 mod keys;
 mod pipeline;
 mod records;
+mod remotes;
 mod secrets;
 mod sweeps;
 mod tools;
+mod tracking;
