@@ -11,8 +11,8 @@ use syn::{UseTree, visit::Visit};
 
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
-    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "compare", "lineage", "dvc",
-    "project", "author", "lsp", "run", "sweep",
+    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record", "compare",
+    "lineage", "dvc", "project", "author", "lsp", "run", "sweep",
 ];
 
 /// Paths that a module must not name, with the reason.
@@ -25,6 +25,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "a plan is a pure function of what it is given",
     ),
     ("store", &["tokio", "std::env"], "the local store is sync"),
+    ("track", &["tokio", "std::process", "std::env"], "versioning runs nothing"),
     ("record", &["tokio"], "records are written by one sync owner"),
     ("compare", &["std::fs", "std::env", "tokio"], "a comparison is a pure function of records"),
     ("lineage", &["tokio"], "statements are made and read by sync code"),

@@ -145,7 +145,12 @@ impl From<ConfigError> for CliError {
             ConfigError::NoProject { .. } => Self::user(&error).hint(format!(
                 "`stagewright init` makes one; in a folder that is to be a project an empty {FILE_NAME} is enough"
             )),
-            ConfigError::Read { .. } => Self::environment(&error),
+            ConfigError::Read { .. } | ConfigError::Write { .. } => Self::environment(&error),
+            ConfigError::Refused { .. } => Self::user(&error),
+            ConfigError::NoRemote { .. } | ConfigError::NoDefaultRemote { .. } => {
+                let hint = super::remote::known_remotes(&error);
+                hint.into_iter().fold(Self::user(&error), Self::hint)
+            }
             ConfigError::Invalid { .. } => Self::user(&error).hint("`stagewright init --help` shows every key"),
         }
     }

@@ -16,7 +16,8 @@ use super::{CliError, Exit, Scene, screen};
 
 /// Remove results that were not used for long, and bytes that nothing leads to
 ///
-/// The last result of every stage stays, whatever its age, and so do lineage statements and all that is younger than an hour.
+/// The last result of every stage stays, whatever its age, and so do data that was ever added, lineage statements, and all that is
+/// younger than an hour.
 #[derive(Args)]
 pub struct GcArgs {
     /// Say what would be removed, remove nothing
@@ -34,9 +35,11 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
     let days = args.older_than.unwrap_or(config.keep_days);
     let age = Duration::from_secs(u64::from(days) * 86_400);
     let roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
-    // Evidence outlives what it is about.
-    let statements = Ledger::load(&config.state_dir)?.entries().iter().map(|entry| entry.statement).collect();
-    let plan = store.plan_gc(&roots, &statements, age, SystemTime::now())?;
+    // Evidence outlives what it is about, and data of another branch may be nowhere else.
+    let ledger = Ledger::load(&config.state_dir)?;
+    let mut pinned = store.tracked_blobs()?;
+    pinned.extend(ledger.entries().iter().map(|entry| entry.statement));
+    let plan = store.plan_gc(&roots, &pinned, age, SystemTime::now())?;
     let removed = format!(
         "{}, {} and {}: {}",
         screen::count(plan.entries.len() as u64, "result"),
@@ -63,5 +66,13 @@ pub fn alone(store: &LocalStore) -> Result<StoreLock, CliError> {
     store.alone()?.ok_or_else(|| {
         CliError::user("a run that uses this store is going on, and nothing can be removed under it")
             .hint("try again when it has ended; `stagewright status` tells of the last run")
+    })
+}
+
+/// The store, with nobody who removes something from it meanwhile.
+pub fn shared(store: &LocalStore) -> Result<StoreLock, CliError> {
+    store.share()?.ok_or_else(|| {
+        CliError::user("something is being removed from the store by `stagewright gc` or `verify`")
+            .hint("try again when that has ended")
     })
 }

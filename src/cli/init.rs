@@ -29,6 +29,13 @@ Every key of stagewright.toml, with its default:
 
   [lineage]
   host-facts = [\"os\", \"arch\", \"cpus\", \"memory\", \"gpus\"]   # what statements tell of the machine
+
+  [sync]
+  remote = \"lab\"                # the remote that is meant when none is named; `stagewright remote` writes it
+  run = \"off\"                   # or \"pull\", \"pull-and-push\": what `stagewright run` does with it
+
+  [remotes.lab]                 # docs/remotes.md has every key
+  url = \"s3://bucket/prefix\"    # or a folder, relative to the file
 ";
 
 const SETTINGS: &str = "\

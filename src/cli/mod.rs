@@ -1,8 +1,11 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
+mod add;
 mod check;
+mod checkout;
 mod compare;
 mod diff;
+mod diff_data;
 mod display;
 mod doctor;
 mod error;
@@ -17,6 +20,9 @@ mod log;
 mod lsp;
 mod pipeline;
 mod plan;
+mod pull;
+mod push;
+mod remote;
 mod run;
 mod runs;
 mod schema;
@@ -27,11 +33,13 @@ mod signing;
 mod stage;
 mod status;
 mod sweep;
+mod sync;
+mod transfer;
 mod verify;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -71,6 +79,13 @@ enum Command {
     Key(key::KeyArgs),
     Lineage(lineage::LineageArgs),
     Doctor(doctor::DoctorArgs),
+    Add(add::AddArgs),
+    Checkout(checkout::CheckoutArgs),
+    DiffData(diff_data::DiffDataArgs),
+    Remote(remote::RemoteArgs),
+    Push(push::PushArgs),
+    Pull(pull::PullArgs),
+    Fetch(pull::FetchArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
 }
@@ -85,6 +100,13 @@ impl Scene {
     /// Settings of the project that the folder is in.
     fn config(&self) -> Result<Config, CliError> {
         Ok(Config::discover(&self.folder, &self.environment)?)
+    }
+
+    /// A path as the user means it, absolute.
+    fn path(&self, path: &Path) -> Result<PathBuf, CliError> {
+        let failed =
+            |error| CliError::environment(format_args!("cannot tell where {} is: {error}", path.display()));
+        std::path::absolute(self.folder.join(path)).map_err(failed)
     }
 }
 
@@ -115,6 +137,13 @@ pub fn main() -> ExitCode {
         Command::Key(args) => key::run(&scene, &args),
         Command::Lineage(args) => lineage::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
+        Command::Add(args) => add::run(&scene, &args),
+        Command::Checkout(args) => checkout::run(&scene, &args),
+        Command::DiffData(args) => diff_data::run(&scene, &args),
+        Command::Remote(args) => remote::run(&scene, &args),
+        Command::Push(args) => push::run(&scene, &args),
+        Command::Pull(args) => pull::pull(&scene, &args),
+        Command::Fetch(args) => pull::fetch(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),
     };

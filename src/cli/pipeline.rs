@@ -66,6 +66,12 @@ pub fn open_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Dr
     Ok(draft)
 }
 
+/// True when the project has no pipeline file to choose.
+pub fn has_none(scene: &Scene, config: &Config) -> bool {
+    let found = project::find_pipeline(config, None, &scene.folder);
+    matches!(found, Err(ProjectError::NoPipeline { choices, .. }) if choices.is_empty())
+}
+
 /// Runs a future to its end on this thread, with a pool for what blocks.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

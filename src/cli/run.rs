@@ -16,6 +16,7 @@ use stagewright::{
 
 use super::{
     CliError, Exit, Scene, display::Display, pipeline, pipeline::PipelineArgs, plan, signing, sweep,
+    sync::SyncArgs,
 };
 
 /// Run a pipeline: stages whose result is stored are reused, the others run
@@ -47,6 +48,8 @@ pub struct RunArgs {
     /// Let stages write anywhere and use the network; the record says so
     #[arg(long)]
     no_sandbox: bool,
+    #[command(flatten)]
+    pub sync: SyncArgs,
 }
 
 /// Which stages, shared by `run`, `plan` and `status`.
@@ -67,6 +70,11 @@ pub struct SelectArgs {
 }
 
 impl SelectArgs {
+    /// These stages and all they depend on; all stages when there are none.
+    pub fn until(stages: &[String]) -> Self {
+        Self { only: Vec::new(), from: Vec::new(), until: stages.to_vec(), force: None }
+    }
+
     /// Options of a run with this selection and everything else at its default.
     pub fn options(&self) -> RunOptions {
         let force = match &self.force {
@@ -117,15 +125,21 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     let (handle, cancel) = Canceller::new();
     let options =
         RunOptions { lock: loaded.lock.clone(), ..args.options(scene, &config, &loaded.plan, cancel)? };
+    let remote = args.sync.resolve(&config)?;
     let mut display = Display::new();
     let summary = pipeline::block_on(async {
         tokio::spawn(stop_on_signals(handle));
+        let supplier = remote.as_ref().and_then(|remote| remote.supplier(&config));
+        let options = RunOptions { supplier, ..options };
         run::execute(&loaded.plan, &options, &store, &config, &mut |event| display.event(event)).await
     })??;
     let locked =
         loaded.lock.as_deref().map(|lock| update_lock(lock, &loaded.plan, &summary, &store)).transpose()?;
     if let Some(line) = locked.flatten() {
         println!("{line}");
+    }
+    if let Some(remote) = remote {
+        remote.push(&config, &store, &summary)?;
     }
     Ok(match summary.outcome {
         RunOutcome::Succeeded => Exit::Success,

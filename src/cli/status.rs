@@ -2,14 +2,18 @@
 
 use clap::Args;
 use stagewright::{
+    config::Config,
     record::{brief, list_runs, read_run},
     run::{self, Preview},
     store::LocalStore,
+    track::{self, State, Tracked},
 };
 
-use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs, show};
+use super::{
+    CliError, Exit, Scene, checkout, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs, screen, show,
+};
 
-/// Say where the project stands: the last run, and whether its results are still up to date
+/// Say where the project stands: versioned data, the last run, and whether its results are still up to date
 #[derive(Args)]
 pub struct StatusArgs {
     #[command(flatten)]
@@ -20,8 +24,15 @@ pub struct StatusArgs {
 
 pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let store = LocalStore::open(&config.store_dir)?;
+    let tracked = track::find(&config.root, &[])?;
+    if !tracked.is_empty() {
+        data(&config, &tracked, &store)?;
+        if args.pipeline.file().is_none() && pipeline::has_none(scene, &config) {
+            return Ok(Exit::Success);
+        }
+    }
+    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
     let mut last = None;
     for run in list_runs(&config.state_dir)?.into_iter().rev() {
         if brief(&config.state_dir, run)?.file == loaded.plan.file {
@@ -52,4 +63,33 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
         );
     }
     Ok(Exit::Success)
+}
+
+/// How tracked data stands to its pointers.
+fn data(config: &Config, tracked: &[Tracked], store: &LocalStore) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    for item in tracked {
+        let name = item.pointer.name;
+        let stored = match store.alias(&name.md5, name.folder)? {
+            Some(alias) => store.missing(&alias.artifact)?.is_empty(),
+            None => false,
+        };
+        let word = match track::state(item, store)? {
+            State::Same if stored => continue,
+            State::Same => "not in the store; `stagewright add` takes it in".to_owned(),
+            State::Missing if stored => "missing; `stagewright checkout` places it".to_owned(),
+            State::Missing => "missing, and not in the store; `stagewright pull` brings it".to_owned(),
+            State::Changed(files) if files.is_empty() => "changed".to_owned(),
+            State::Changed(files) => format!("changed: {}", checkout::changes(&files)),
+        };
+        rows.push(vec![checkout::shown(&config.root, &item.data), word]);
+    }
+    let all = screen::count(tracked.len() as u64, "tracked path");
+    if rows.is_empty() {
+        println!("{all}, as the pointer files say");
+    } else {
+        println!("{all}, {} to look at:", rows.len());
+        print!("{}", screen::table(&rows));
+    }
+    Ok(())
 }

@@ -36,6 +36,10 @@ pub const VARIABLES: &[Variable] = &[
         name: "HOME",
         meaning: "where `.config` is without XDG_CONFIG_HOME; never written into a statement",
     },
+    Variable {
+        name: "AWS_CA_BUNDLE",
+        meaning: "file of certificates (PEM) that S3 remotes trust beside the system's",
+    },
 ];
 
 /// A variable whose value is no text.
@@ -56,13 +60,16 @@ pub struct Environment {
     pub keys: Option<PathBuf>,
     /// `STAGEWRIGHT_KEY_PASSPHRASE`.
     pub key_passphrase: Option<String>,
+    /// `AWS_CA_BUNDLE`.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, stage_path, log, keys, key_passphrase: _ } = self;
+        let Self { store, stage_path, log, keys, key_passphrase: _, ca_bundle } = self;
         let mut shown = formatter.debug_struct("Environment");
         shown.field("store", store).field("stage_path", stage_path).field("log", log).field("keys", keys);
+        shown.field("ca_bundle", ca_bundle);
         shown.finish_non_exhaustive()
     }
 }
@@ -153,6 +160,7 @@ impl Environment {
                 user.map(|user| user.join("stagewright/keys"))
             }),
             key_passphrase: std::env::var("STAGEWRIGHT_KEY_PASSPHRASE").ok(),
+            ca_bundle: path("AWS_CA_BUNDLE").map(PathBuf::from),
         }
     }
 }

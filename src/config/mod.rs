@@ -18,13 +18,27 @@
 //!
 //! [lineage]
 //! host-facts = ["os", "arch", "cpus", "memory", "gpus"]   # what statements tell of the machine
+//!
+//! [sync]
+//! remote = "lab"                  # the remote that is meant when none is named
+//! run = "off"                     # or "pull", "pull-and-push": what `run` does with it
+//!
+//! [remotes.lab]
+//! url = "s3://bucket/prefix"      # or a folder, relative to this file; every other key has a default
 //! ```
 
+mod edit;
 mod environment;
+mod remotes;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+pub use edit::NewRemote;
 pub use environment::{Environment, NotText, Sensitive, VARIABLES, Variable, is_secretive};
+pub use remotes::{Layout, RemoteName, RemoteSettings, RemoteUrl, RunSync, SyncSettings, Trust};
 use serde::Deserialize;
 
 /// Name of the file that marks a project's root.
@@ -57,6 +71,12 @@ pub struct Config {
     pub keys_dir: Option<PathBuf>,
     /// Facts of the machine that lineage statements tell.
     pub host_facts: Vec<HostFact>,
+    /// Remotes by name.
+    pub remotes: BTreeMap<RemoteName, RemoteSettings>,
+    /// The default remote and what `run` does with it.
+    pub sync: SyncSettings,
+    /// File of certificates to trust beside the system's, from `AWS_CA_BUNDLE`.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 /// A fact of the machine that a lineage statement may tell.
@@ -100,6 +120,40 @@ pub enum ConfigError {
         /// Line, column and what is wrong.
         reason: String,
     },
+    /// A change of the file makes no sense.
+    #[error("{path} was not changed: {reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file can't be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The command names a remote that the file has not.
+    #[error("{path} has no [remotes.{name}]")]
+    NoRemote {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: RemoteName,
+        /// Those it has.
+        known: Vec<RemoteName>,
+    },
+    /// No remote is named, and the file has no default.
+    #[error("which remote? {path} has no default one")]
+    NoDefaultRemote {
+        /// The file.
+        path: PathBuf,
+        /// Those it has.
+        known: Vec<RemoteName>,
+    },
 }
 
 #[derive(Deserialize, Default)]
@@ -110,6 +164,8 @@ struct ConfigFile {
     cache: CacheSection,
     sandbox: SandboxSection,
     lineage: LineageSection,
+    sync: remotes::SyncSection,
+    remotes: BTreeMap<String, remotes::RemoteSection>,
 }
 
 #[derive(Deserialize, Default)]
@@ -175,12 +231,16 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && root.join(DVC_FOLDER).is_dir() => {
                 String::new()
             }
-            read => read.map_err(|source| ConfigError::Read { path: path.clone(), source })?,
+            read => read.map_err(|source| ConfigError::Read { path, source })?,
         };
-        let file: ConfigFile = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
-            path,
-            reason: error.to_string().trim_end().to_owned(),
-        })?;
+        Self::parse(root, &text, environment)
+    }
+
+    fn parse(root: &Path, text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let invalid = |reason: String| ConfigError::Invalid { path: root.join(FILE_NAME), reason };
+        let file: ConfigFile =
+            toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
+        let (remotes, sync) = remotes::resolve(root, file.remotes, file.sync).map_err(invalid)?;
         let state_dir = root.join(STATE_FOLDER);
         let stored = file.store.path.map(|path| root.join(path));
         let store_dir = environment.store.clone().or(stored).unwrap_or_else(|| state_dir.join("store"));
@@ -196,6 +256,24 @@ impl Config {
             writable: file.sandbox.writable.iter().map(|path| root.join(path)).collect(),
             keys_dir: environment.keys.clone(),
             host_facts: file.lineage.host_facts,
+            remotes,
+            sync,
+            ca_bundle: environment.ca_bundle.clone(),
+        })
+    }
+
+    /// The remote of that name, or the default one.
+    pub fn remote(&self, name: Option<&RemoteName>) -> Result<&RemoteSettings, ConfigError> {
+        let path = || self.root.join(FILE_NAME);
+        let known = || self.remotes.keys().cloned().collect();
+        let name = match name.or(self.sync.remote.as_ref()) {
+            Some(name) => name,
+            None => return Err(ConfigError::NoDefaultRemote { path: path(), known: known() }),
+        };
+        self.remotes.get(name).ok_or_else(|| ConfigError::NoRemote {
+            path: path(),
+            name: name.clone(),
+            known: known(),
         })
     }
 }
@@ -235,6 +313,65 @@ mod tests {
         let config = Config::load(folder.path(), &environment).unwrap();
         assert_eq!(config.store_dir, Path::new("/elsewhere"));
         assert_eq!(config.stage_paths, [PathBuf::from("/first"), folder.path().join("bin")]);
+    }
+
+    #[test]
+    fn remotes_are_resolved() {
+        let folder = project(
+            "[sync]\nremote = 'lab'\nrun = 'pull'\n[remotes.lab]\nurl = 's3://bucket/a/b/'\nendpoint = 'http://x:1'\n\
+             [remotes.disk]\nurl = '../shared'\nresults = 'ignore'\nwrite = false\n",
+        );
+        let config = Config::load(folder.path(), &Environment::default()).unwrap();
+        let lab = config.remote(None).unwrap();
+        assert_eq!(lab.url, RemoteUrl::S3 { bucket: "bucket".to_owned(), prefix: "a/b".to_owned() });
+        assert!(lab.path_style && lab.write && lab.results == Trust::Use && config.sync.run == RunSync::Pull);
+        let disk = config.remote(Some(&"disk".parse().unwrap())).unwrap();
+        assert_eq!(disk.url, RemoteUrl::Folder(folder.path().join("../shared")));
+        assert!(!disk.write && disk.results == Trust::Ignore);
+        assert!(matches!(
+            config.remote(Some(&"other".parse().unwrap())),
+            Err(ConfigError::NoRemote { known, .. }) if known.len() == 2
+        ));
+    }
+
+    #[test]
+    fn a_wrong_remote_is_named_with_its_key() {
+        let mut errors = String::new();
+        for text in [
+            "[remotes.'a b']\nurl = 'x'",
+            "[remotes.a]\nurl = 'gs://bucket'",
+            "[remotes.a]\nurl = 's3://key:secret@bucket'",
+            "[remotes.a]\nurl = 's3:///prefix'",
+            "[remotes.a]\nurl = 's3://b/../c'",
+            "[remotes.a]\nurl = ''",
+            "[remotes.a]\nurl = 'x'\nregion = 'eu'",
+            "[remotes.a]\nurl = 's3://b'\nendpoint = 'host:1'",
+            "[remotes.a]\nurl = 's3://b'\nendpoint = 'https://me:pw@host'",
+            "[sync]\nremote = 'a'",
+            "[sync]\nrun = 'pull'",
+        ] {
+            let folder = project(text);
+            let error = Config::load(folder.path(), &Environment::default()).unwrap_err().to_string();
+            errors.push_str(&format!("{}\n", error.lines().last().unwrap()));
+        }
+        insta::assert_snapshot!(errors);
+    }
+
+    #[test]
+    fn editing_keeps_what_is_there() {
+        let folder = project("# ours\n[store]\npath = 'kept' # here\n");
+        let (lab, disk): (RemoteName, RemoteName) = ("lab".parse().unwrap(), "disk".parse().unwrap());
+        let remote = NewRemote { url: "s3://bucket".to_owned(), read_only: true, ..NewRemote::default() };
+        Config::add_remote(folder.path(), &lab, &remote, false, false).unwrap();
+        let other = NewRemote { url: "../disk".to_owned(), ..NewRemote::default() };
+        Config::add_remote(folder.path(), &disk, &other, false, false).unwrap();
+        let twice = Config::add_remote(folder.path(), &lab, &other, false, false).unwrap_err();
+        assert!(matches!(twice, ConfigError::Refused { .. }), "{twice}");
+        let wrong = NewRemote { url: "ftp://x".to_owned(), ..NewRemote::default() };
+        assert!(Config::add_remote(folder.path(), &lab, &wrong, true, false).is_err());
+        let config = Config::set_default_remote(folder.path(), &disk).unwrap();
+        assert_eq!(config, Config::load(folder.path(), &Environment::default()).unwrap());
+        insta::assert_snapshot!(std::fs::read_to_string(folder.path().join(FILE_NAME)).unwrap());
     }
 
     #[test]

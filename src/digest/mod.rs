@@ -1,10 +1,12 @@
 //! Identity of bytes and values.
 
 mod canonical;
+mod md5;
 
 use std::{fmt, fs::File, io, path::Path, str::FromStr};
 
 pub use canonical::{CanonicalError, canonical_json};
+pub use md5::Md5;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 

@@ -45,20 +45,26 @@ pub struct History {
 impl History {
     /// Keys of the last results of every stage of every pipeline: what a collection of the store spares.
     pub fn all_keys(state_dir: &Path) -> Result<Vec<ActionKey>, RecordError> {
+        Ok(Self::all(state_dir)?.into_iter().map(|result| result.key).collect())
+    }
+
+    /// The last results of every stage of every pipeline, by stage.
+    pub fn all(state_dir: &Path) -> Result<Vec<LastResult>, RecordError> {
         let folder = state_dir.join("last-v1");
         let items = match fs::read_dir(&folder) {
             Ok(items) => items,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(RecordError::io("read", &folder)(error)),
         };
-        let mut keys = Vec::new();
+        let mut all = Vec::new();
         for item in items {
             let path = item.map_err(RecordError::io("read", &folder))?.path();
             if path.extension().is_some_and(|extension| extension == "jsonl") {
-                keys.extend(Self::read(path)?.last.values().map(|result| result.key));
+                all.extend(Self::read(path)?.last.into_values());
             }
         }
-        Ok(keys)
+        all.sort_by(|a, b| a.stage.cmp(&b.stage));
+        Ok(all)
     }
 
     /// Reads what is known of a pipeline's stages.

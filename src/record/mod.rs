@@ -21,6 +21,7 @@ mod named;
 mod reader;
 mod reason;
 mod result;
+mod which;
 mod writer;
 
 pub use brief::{RunBrief, brief};
@@ -37,4 +38,5 @@ pub use named::{RunName, find_run, sweep_runs};
 pub use reader::{RunRecord, RunState, StageRecord, is_running, list_runs, read_run};
 pub use reason::{Reason, differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
+pub use which::{WhichError, all_results, results_of};
 pub use writer::{RECORD_VERSION, RunWriter};

@@ -168,6 +168,7 @@ pub(super) async fn drive(
             grace: options.grace,
             secrets: options.secrets.clone(),
             lock: options.lock.clone(),
+            supplier: options.supplier.clone(),
             cancel: options.cancel.clone(),
         }),
         recorder,
@@ -305,6 +306,7 @@ impl Driver<'_> {
                     forced,
                     salt: &shared.salt,
                     lock: shared.lock.as_deref(),
+                    supplier: shared.supplier.as_deref(),
                 };
                 let looked = match look_up(&action, question, &shared.prints, &shared.store) {
                     Ok(looked) => looked,
@@ -318,7 +320,7 @@ impl Driver<'_> {
                         Err(failure) => Done::Looked(node, Err(Box::new(failure)), None),
                     };
                 }
-                let Looked::Hit { key, result } = &looked else {
+                let Looked::Hit { key, result, .. } = &looked else {
                     return Done::Looked(node, Ok((looked, Vec::new())), None);
                 };
                 match place_stored(
@@ -376,11 +378,18 @@ impl Driver<'_> {
                         self.remember(node, &result)?;
                         self.fail(node, Some(key), String::new(), *failure)
                     }
-                    (Ok((Looked::Hit { key, result }, notes)), None) => {
+                    (Ok((Looked::Hit { key, result, from }, notes)), None) => {
                         self.warn(node, notes)?;
-                        self.succeed(node, Outcome::Cached, key, self.why_cached(node, key), result)
+                        let why = match from {
+                            Some(name) => format!("from the remote `{name}`"),
+                            None => self.why_cached(node, key),
+                        };
+                        self.succeed(node, Outcome::Cached, key, why, result)
                     }
-                    (Ok((Looked::Miss(miss) | Looked::Locked(miss), _)), _) => self.missed(node, miss),
+                    (Ok((Looked::Miss(mut miss) | Looked::Locked(mut miss), _)), _) => {
+                        self.warn(node, std::mem::take(&mut miss.notes))?;
+                        self.missed(node, miss)
+                    }
                 }
             }
             Done::Adopted(node, key, result) => {

@@ -30,7 +30,7 @@ use crate::{
     plan::{Action, DEPS, Shell, StageId, Start},
     plugin::{self, Cancel, Finished, Launch, PluginError, Sandbox, Secrets, SessionLimits},
     record::{ActionResult, Failure, HostState, Measured, MetricValue, RunId},
-    store::LocalStore,
+    store::{LocalStore, Supplier},
 };
 
 /// Longest pause before a retry.
@@ -54,6 +54,7 @@ pub(super) struct Shared {
     pub(super) grace: Duration,
     pub(super) secrets: Secrets,
     pub(super) lock: Option<Arc<Lock>>,
+    pub(super) supplier: Option<Arc<dyn Supplier>>,
     pub(super) cancel: Cancel,
 }
 

@@ -12,14 +12,14 @@ use crate::{
     dvc::Lock,
     plan::{Action, ActionKey, Binding, KeyMaterial},
     record::{ActionResult, Failure, LastResult, Reason, differences},
-    store::{LocalStore, StoreError},
+    store::{LocalStore, StoreError, Supplied, Supplier},
 };
 
 /// What a look at the cache found.
 #[derive(Debug)]
 pub(super) enum Looked {
-    /// A stored result, with all its blobs.
-    Hit { key: ActionKey, result: Arc<ActionResult> },
+    /// A stored result, with all its blobs; `from` names the place that it was just brought from.
+    Hit { key: ActionKey, result: Arc<ActionResult>, from: Option<String> },
     /// None, but DVC's lock file says that the work tree holds what the stage would write.
     Locked(Box<Miss>),
     /// None.
@@ -33,6 +33,8 @@ pub(super) struct Miss {
     pub(super) material: KeyMaterial,
     pub(super) inputs: Vec<Input>,
     pub(super) reasons: Vec<Reason>,
+    /// What else there is to say.
+    pub(super) notes: Vec<String>,
 }
 
 impl Miss {
@@ -49,6 +51,8 @@ pub(super) struct Question<'a> {
     pub(super) forced: bool,
     pub(super) salt: &'a str,
     pub(super) lock: Option<&'a Lock>,
+    /// Asked for what is not stored here.
+    pub(super) supplier: Option<&'a dyn Supplier>,
 }
 
 /// Looks for a stored result; may hash files. A failure is the stage's.
@@ -58,7 +62,7 @@ pub(super) fn look_up(
     prints: &Fingerprints,
     store: &LocalStore,
 ) -> Result<Looked, Failure> {
-    let Question { known, last, forced, salt, lock } = question;
+    let Question { known, last, forced, salt, lock, supplier } = question;
     let locked = |miss| match lock.map(|lock| lock.serves(action, store)) {
         Some(Ok(true)) => Ok(Looked::Locked(Box::new(miss))),
         None | Some(Ok(false)) => Ok(Looked::Miss(Box::new(miss))),
@@ -87,14 +91,33 @@ pub(super) fn look_up(
                 why_new(last, &material, key).into_iter().map(|reason| reason.named(&action.reads)).collect()
             }
             Ok(Some(entry)) => match usable(action, key, &entry, store)? {
-                Ok(result) => return Ok(Looked::Hit { key, result: Arc::new(result) }),
+                Ok(result) => return Ok(Looked::Hit { key, result: Arc::new(result), from: None }),
                 Err(reason) => vec![reason],
             },
         }
     };
     let told = forced || !action.cache;
-    let miss = Miss { key, material, inputs, reasons };
-    if told { Ok(Looked::Miss(Box::new(miss))) } else { locked(miss) }
+    // A failed gate is to be measured again here, not to be looked up elsewhere.
+    let supplier = supplier.filter(|_| !matches!(reasons[..], [Reason::GateFailed { .. }]));
+    let miss = Miss { key, material, inputs, reasons, notes: Vec::new() };
+    if told {
+        return Ok(Looked::Miss(Box::new(miss)));
+    }
+    let (mut miss, supplier) = match (locked(miss)?, supplier) {
+        (Looked::Miss(miss), Some(supplier)) => (miss, supplier),
+        (looked, _) => return Ok(looked),
+    };
+    match supplier.supply(store, &key.0) {
+        Supplied::Absent => {}
+        Supplied::Failed(why) => miss.notes.push(why),
+        Supplied::Here => {
+            if let Some(result) = stored(action, key, store)? {
+                let (result, from) = (Arc::new(result), Some(supplier.name()));
+                return Ok(Looked::Hit { key, result, from });
+            }
+        }
+    }
+    Ok(Looked::Miss(miss))
 }
 
 /// A frozen stage keeps what it gave the last time, whatever it was made of.
@@ -113,7 +136,8 @@ fn frozen(
             params.insert("frozen".to_owned(), true.into());
         }
         let key = material.key().map_err(|error| failure::user(error.to_string(), None))?;
-        let miss = Miss { key, material, inputs: Vec::new(), reasons: vec![Reason::FirstRun] };
+        let miss =
+            Miss { key, material, inputs: Vec::new(), reasons: vec![Reason::FirstRun], notes: Vec::new() };
         if let found @ Looked::Locked(_) = locked(miss)? {
             return Ok(found);
         }
@@ -127,7 +151,7 @@ fn frozen(
         Err(error) => Err(failure::from_store(&error)),
         Ok(None) => lost("is no longer stored".to_owned()),
         Ok(Some(entry)) => match usable(action, last.key, &entry, store)? {
-            Ok(result) => Ok(Looked::Hit { key: last.key, result: Arc::new(result) }),
+            Ok(result) => Ok(Looked::Hit { key: last.key, result: Arc::new(result), from: None }),
             Err(reason) => lost(format!("does not serve: {reason}")),
         },
     }

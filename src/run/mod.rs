@@ -26,6 +26,7 @@ mod lookup;
 mod metrics;
 mod outs;
 mod preview;
+mod pull;
 mod recorder;
 pub mod scheduler;
 mod secrets;
@@ -38,6 +39,7 @@ use std::{sync::Arc, time::Duration};
 pub use error::RunError;
 pub use isolation::isolation;
 pub use preview::{Preview, StagePreview, preview};
+pub use pull::{Pull, pull};
 pub use secrets::SecretFault;
 
 use crate::{
@@ -47,7 +49,7 @@ use crate::{
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
     record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict},
-    store::LocalStore,
+    store::{LocalStore, Supplier},
 };
 
 /// How a plan is driven.
@@ -77,6 +79,8 @@ pub struct RunOptions {
     pub sweep: Option<SweepMember>,
     /// Lock file of a DVC pipeline, whose results are taken over where they still hold.
     pub lock: Option<Arc<Lock>>,
+    /// Asked for results that the store has not.
+    pub supplier: Option<Arc<dyn Supplier>>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
@@ -98,6 +102,7 @@ impl Default for RunOptions {
             secrets: Secrets::default(),
             sweep: None,
             lock: None,
+            supplier: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }

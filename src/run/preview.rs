@@ -18,8 +18,8 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
-    plan::{ActionKey, Decision, Plan, Source, StageId},
-    record::{Failure, History, Reason, RunId},
+    plan::{Action, ActionKey, Decision, Plan, Source, StageId},
+    record::{ActionResult, Failure, History, Reason, RunId},
     store::LocalStore,
 };
 
@@ -34,6 +34,10 @@ pub struct StagePreview {
     pub key: Option<ActionKey>,
     /// How long it took the last time.
     pub usual: Option<Duration>,
+    /// Where its result was just brought from, if it was not stored before.
+    pub from: Option<String>,
+    /// What went wrong in looking for its result elsewhere.
+    pub notes: Vec<String>,
 }
 
 /// What a run would do with a stage.
@@ -81,12 +85,26 @@ pub enum Preview {
 }
 
 /// Says for each stage what a run with these options would do. Reads inputs and the store, changes nothing but the cache of
-/// digests.
+/// digests (and the store, where the options have a supplier).
 pub fn preview(
     plan: &Plan,
     options: &RunOptions,
     store: &LocalStore,
     config: &Config,
+) -> Result<Vec<StagePreview>, RunError> {
+    walk(plan, options, store, config, &mut |_, _, _| Ok(()))
+}
+
+/// What is done with a stage whose result serves.
+pub(super) type OnHit<'a> = dyn FnMut(&Action, &Arc<ActionResult>, &Fingerprints) -> Result<(), Failure> + 'a;
+
+/// Goes through the stages in order, as far as results are stored or can be brought.
+pub(super) fn walk(
+    plan: &Plan,
+    options: &RunOptions,
+    store: &LocalStore,
+    config: &Config,
+    on_hit: &mut OnHit<'_>,
 ) -> Result<Vec<StagePreview>, RunError> {
     let parts = select(plan, &options.select, &options.force)?;
     let history = History::load(&config.state_dir, &plan.file)?;
@@ -97,7 +115,7 @@ pub fn preview(
     let mut open: BTreeSet<&StageId> = BTreeSet::new();
     let mut previews = Vec::with_capacity(plan.actions.len());
     for (action, part) in plan.actions.iter().zip(parts) {
-        let mut key = None;
+        let (mut key, mut brought_from, mut notes) = (None, None, Vec::new());
         let preview = 'found: {
             if part == Part::Unwanted {
                 settled.insert(&action.id, Settled::Unwanted);
@@ -171,13 +189,18 @@ pub fn preview(
                 forced: part == Part::Wanted { forced: true },
                 salt: &config.salt,
                 lock: options.lock.as_deref(),
+                supplier: options.supplier.as_deref(),
             };
             match look_up(action, question, &prints, store) {
-                Ok(Looked::Hit { key: found, result }) => {
+                Ok(Looked::Hit { key: found, result, from }) => {
                     key = Some(found);
                     let made_in = result.run;
                     settled.insert(&action.id, Settled::Result(Arc::clone(&result)));
-                    Preview::Hit { made_in }
+                    brought_from = from;
+                    match on_hit(action, &result, &prints) {
+                        Ok(()) => Preview::Hit { made_in },
+                        Err(failure) => Preview::Fails { failure },
+                    }
                 }
                 Ok(Looked::Locked(miss)) => {
                     key = Some(miss.key);
@@ -196,6 +219,7 @@ pub fn preview(
                 }
                 Ok(Looked::Miss(miss)) => {
                     key = Some(miss.key);
+                    notes = miss.notes;
                     Preview::Miss { reasons: miss.reasons }
                 }
                 Err(failure) => Preview::Fails { failure },
@@ -206,6 +230,8 @@ pub fn preview(
             preview,
             key,
             usual: history.usual(&action.id),
+            from: brought_from,
+            notes,
         });
     }
     Ok(previews)

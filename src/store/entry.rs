@@ -66,6 +66,16 @@ impl LocalStore {
         Ok(Some(entry))
     }
 
+    /// All results that can be read, without marking them as used.
+    pub fn all_entries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for path in self.files_of("actions-v1")? {
+            let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+            entries.extend(serde_json::from_slice::<Entry>(&bytes).ok());
+        }
+        Ok(entries)
+    }
+
     /// Keys of all stored results with the time each was last used.
     pub(super) fn entries(&self) -> Result<Vec<(PathBuf, SystemTime)>, StoreError> {
         self.files_of("actions-v1")?

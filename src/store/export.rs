@@ -30,6 +30,11 @@ impl LocalStore {
             }
             self.check_recoverable(to)?;
         }
+        self.replace(artifact, to)
+    }
+
+    /// As [`LocalStore::export`], but whatever is at `to` is gone afterwards.
+    pub fn replace(&self, artifact: &Artifact, to: &Path) -> Result<(), StoreError> {
         make_parent(to)?;
         let parent = to.parent().unwrap_or(Path::new("."));
         let staging = tempfile::Builder::new().prefix(".stagewright-").tempdir_in(parent);
@@ -46,7 +51,8 @@ impl LocalStore {
         fs::rename(&fresh, to).map_err(StoreError::io("write", to))
     }
 
-    fn check_recoverable(&self, path: &Path) -> Result<(), StoreError> {
+    /// Refuses a file or folder with content that the store has not.
+    pub fn check_recoverable(&self, path: &Path) -> Result<(), StoreError> {
         for item in walkdir::WalkDir::new(path) {
             let item = item.map_err(|error| StoreError::io("read", path)(error.into()))?;
             if item.file_type().is_dir() {

@@ -13,7 +13,7 @@ use super::{
     Artifact, ArtifactKind, LocalStore, StoreError, Tree, TreeEntry, index::StatIndex, local::make_parent,
     seal::seal,
 };
-use crate::digest::Digest;
+use crate::digest::{Digest, Md5};
 
 impl LocalStore {
     /// Stores a file or folder and takes its content away: files are renamed into the store where both are on one file
@@ -57,10 +57,7 @@ impl LocalStore {
         // The copy is what will be kept, so it is what has to be right.
         let copied = Digest::of_file(file.path()).map_err(StoreError::io("read", file.path()))?;
         if copied != digest {
-            return Err(StoreError::Unstorable {
-                path: path.to_owned(),
-                reason: "it changed while it was read".into(),
-            });
+            return Err(changed(path));
         }
         self.place(file, &digest)?;
         Ok(digest)
@@ -94,6 +91,42 @@ impl LocalStore {
         let tree = Tree::new(files.into_iter().zip(digests).map(entry).collect());
         Ok((tree.artifact(), Some(tree)))
     }
+
+    /// Stores the content of a work-tree file and leaves the file as it is. Gives its MD5 too, from the same reading.
+    pub fn keep_with_md5(&self, path: &Path) -> Result<(Digest, Md5), StoreError> {
+        let (md5, digest) = Md5::with_digest_of_file(path).map_err(StoreError::io("read", path))?;
+        if self.is_sound(&digest) {
+            return Ok((digest, md5));
+        }
+        let place = self.temp_file()?.into_temp_path();
+        // A reflink takes no room, but its place must be free.
+        fs::remove_file(&place).map_err(StoreError::io("write", &place))?;
+        reflink_copy::reflink_or_copy(path, &place).map_err(StoreError::io("write", &place))?;
+        // The copy is what will be kept, so it is what has to be right.
+        if Digest::of_file(&place).map_err(StoreError::io("read", &place))? != digest {
+            return Err(changed(path));
+        }
+        let blob = self.blob_path(&digest);
+        make_parent(&blob)?;
+        let copy = fs::File::open(&place).map_err(StoreError::io("read", &place))?;
+        copy.set_permissions(fs::Permissions::from_mode(0o444))
+            .and_then(|()| seal(&copy))
+            .map_err(StoreError::io("protect", &place))?;
+        place.persist(&blob).map_err(|error| StoreError::io("write", &blob)(error.error))?;
+        Ok((digest, md5))
+    }
+
+    /// Files below a folder of the work tree, relative and absolute, sorted by path; links are followed.
+    pub fn files_below(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let mut files: Vec<(String, PathBuf)> =
+            list_files(folder, Links::Follow)?.into_iter().map(|file| (file.relative, file.path)).collect();
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn changed(path: &Path) -> StoreError {
+    StoreError::Unstorable { path: path.to_owned(), reason: "it changed while it was read".into() }
 }
 
 fn file_artifact(digest: Digest) -> Artifact {

@@ -27,7 +27,7 @@ const CACHEDIR_TAG: &str =
 impl LocalStore {
     /// Opens the store in `folder`, making what is not there yet.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        for name in ["blobs-v1", "actions-v1", "index-v1", "tmp"] {
+        for name in ["blobs-v1", "actions-v1", "md5-v1", "index-v1", "tmp"] {
             let path = folder.join(name);
             fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
         }

@@ -4,6 +4,7 @@
 //! <store>/CACHEDIR.TAG
 //! <store>/blobs-v1/ab/cdef…         content by SHA-256, read-only
 //! <store>/actions-v1/ab/cdef….json  an [`Entry`] by action key
+//! <store>/md5-v1/ab/cdef…         what an MD5 of DVC leads to, an [`Alias`]
 //! <store>/index-v1/….json           stat cache of fingerprinted work-tree paths
 //! <store>/locks-v1/                 locks between processes: on the store, and on each action under way
 //! <store>/tmp/                      what is being written; a killed process leaves files here and nowhere else
@@ -12,6 +13,7 @@
 //! Every write goes to `tmp/` first and is renamed into place whole, so the store is valid at any instant, also after
 //! `kill -9`. A change of format is a new folder name.
 
+mod alias;
 mod entry;
 mod export;
 mod gc;
@@ -20,17 +22,22 @@ mod ingest;
 mod keep;
 mod local;
 mod lock;
+mod receive;
 mod seal;
+mod supplier;
 mod tree;
 mod verify;
 
 use std::path::{Path, PathBuf};
 
+pub use alias::Alias;
 pub use entry::Entry;
 pub use gc::GcPlan;
 pub use local::LocalStore;
 pub use lock::{Claim, StoreLock};
+pub use receive::Incoming;
 use serde::{Deserialize, Serialize};
+pub use supplier::{Supplied, Supplier};
 pub use tree::{Tree, TreeEntry};
 pub use verify::{Damage, VerifyReport};
 

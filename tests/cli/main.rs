@@ -13,6 +13,8 @@ mod lineage;
 mod lsp;
 mod pipeline;
 mod records;
+mod remotes;
 mod secrets;
 mod sweeps;
 mod tools;
+mod tracking;

@@ -1,0 +1,184 @@
+//! `stagewright pull` and `stagewright fetch`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use console::style;
+use stagewright::{
+    config::{Config, RemoteName, RemoteSettings, Trust},
+    remote::{FetchedData, Session, Supply},
+    run::{self, Preview, Pull, RunOptions, StagePreview},
+    store::LocalStore,
+    track::{self, ObjectName, Tracked},
+};
+
+use super::{
+    CliError, Exit, Scene, checkout, gc, pipeline,
+    pipeline::PipelineArgs,
+    run::SelectArgs,
+    screen,
+    transfer::{self, Transfer},
+};
+
+/// Bring versioned data and the results of a pipeline from a remote and place them, without running anything
+///
+/// First the data that pointer files name. Then, for every stage whose result is not stored here, the remote is asked; what others have
+/// run need not run again. Bytes are compared with their digests. Files that you changed are not overwritten.
+#[derive(Args)]
+pub struct PullArgs {
+    #[command(flatten)]
+    what: WhatArgs,
+}
+
+/// Bring versioned data and the results of a pipeline from a remote into the store, and nothing else
+///
+/// As `pull`, but the work tree stays as it is.
+#[derive(Args)]
+pub struct FetchArgs {
+    #[command(flatten)]
+    what: WhatArgs,
+}
+
+#[derive(Args)]
+struct WhatArgs {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    /// Only these stages and all they depend on
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    until: Vec<String>,
+    /// The remote [default: the default one]
+    #[arg(short, long, value_name = "NAME")]
+    remote: Option<RemoteName>,
+}
+
+pub fn pull(scene: &Scene, args: &PullArgs) -> Result<Exit, CliError> {
+    bring(scene, &args.what, Pull::Place)
+}
+
+pub fn fetch(scene: &Scene, args: &FetchArgs) -> Result<Exit, CliError> {
+    bring(scene, &args.what, Pull::Store)
+}
+
+fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    let settings = config.remote(args.remote.as_ref())?;
+    let store = LocalStore::open(&config.store_dir)?;
+    let _shared = gc::shared(&store)?;
+    let tracked = track::find(&config.root, &[])?;
+    if !tracked.is_empty() {
+        bring_data(&config, settings, &tracked, &store, how)?;
+        let only_data = settings.results == Trust::Ignore || pipeline::has_none(scene, &config);
+        if args.pipeline.file().is_none() && only_data {
+            return Ok(Exit::Success);
+        }
+    }
+    if settings.results == Trust::Ignore {
+        return Err(CliError::user(format_args!(
+            "the results of the remote `{}` are set to be ignored",
+            settings.name
+        ))
+        .hint("`results = \"ignore\"` of the remote in stagewright.toml says so"));
+    }
+    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
+    let display = Transfer::new(if how == Pull::Place { "pulling" } else { "fetching" });
+    let session = Arc::new(Session::open(settings, &config, display.listener()));
+    let runtime = transfer::runtime()?;
+    runtime.block_on(session.check_format())?;
+    let supply = Arc::new(Supply::new(session, runtime.handle().clone()));
+    let options = RunOptions { supplier: Some(supply.clone()), ..SelectArgs::until(&args.until).options() };
+    let previews = run::pull(&loaded.plan, &options, &store, &config, how);
+    let moved = display.finish();
+    let previews = previews?;
+    if let Some(error) = supply.take_error() {
+        return Err(error.into());
+    }
+    let rows: Vec<Vec<String>> = previews.iter().map(row).collect();
+    print!("{}", screen::table(&rows));
+    let brought = previews.iter().filter(|stage| stage.from.is_some()).count() as u64;
+    let missing =
+        previews.iter().any(|stage| matches!(stage.preview, Preview::Miss { .. } | Preview::Unknown { .. }));
+    if brought > 0 || missing {
+        println!(
+            "brought {} from the remote `{}`: {} with {}",
+            screen::count(brought, "result"),
+            settings.name,
+            screen::count(moved.objects, "blob"),
+            screen::bytes(moved.bytes)
+        );
+    } else {
+        println!("every result was here already");
+    }
+    if missing {
+        println!("`stagewright run` makes what is missing");
+    }
+    for note in previews.iter().flat_map(|stage| &stage.notes) {
+        eprintln!("{} {note}", style("warning:").for_stderr().yellow().bold());
+    }
+    let mut fails = false;
+    for stage in &previews {
+        let Preview::Fails { failure } = &stage.preview else { continue };
+        fails = true;
+        if let Some(hint) = &failure.fault.hint {
+            eprintln!("{} {hint}", style("hint:").for_stderr().cyan());
+        }
+    }
+    Ok(if fails { Exit::User } else { Exit::Success })
+}
+
+fn bring_data(
+    config: &Config,
+    settings: &RemoteSettings,
+    tracked: &[Tracked],
+    store: &LocalStore,
+    how: Pull,
+) -> Result<(), CliError> {
+    let display = Transfer::new(if how == Pull::Place { "pulling" } else { "fetching" });
+    let session = Arc::new(Session::open(settings, config, display.listener()));
+    let names: Vec<ObjectName> = tracked.iter().map(|item| item.pointer.name).collect();
+    let fetched = transfer::block_on(async {
+        session.check_format().await?;
+        session.fetch_tracked(store, &names).await
+    });
+    display.finish();
+    let FetchedData { objects, bytes, absent } = fetched??;
+    let (there, gone): (Vec<Tracked>, Vec<Tracked>) =
+        tracked.iter().cloned().partition(|item| !absent.contains(&item.pointer.name));
+    let (paths, name) = (screen::count(there.len() as u64, "tracked path"), &settings.name);
+    if objects > 0 {
+        let objects = screen::count(objects, "object");
+        println!("{paths}, brought {objects} with {} from the remote `{name}`", screen::bytes(bytes));
+    } else if !there.is_empty() {
+        println!("{paths} in the store already");
+    }
+    if how == Pull::Place {
+        checkout::check_out(&config.root, &there, store, false)?;
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let gone: Vec<String> = gone.iter().map(|item| checkout::shown(&config.root, &item.data)).collect();
+    Err(CliError::environment(format_args!("the remote `{name}` does not have {}", gone.join(", ")))
+        .hint("`stagewright push` brings it there from a machine that has it"))
+}
+
+fn row(stage: &StagePreview) -> Vec<String> {
+    let (word, why) = match (&stage.preview, &stage.from) {
+        (Preview::Hit { made_in }, Some(_)) => (style("brought").green(), format!("made in run {made_in}")),
+        (Preview::Hit { .. } | Preview::Locked, _) => (style("stored").cyan(), "was here already".to_owned()),
+        (Preview::Miss { .. }, _) => (style("missing").yellow(), "not in the remote".to_owned()),
+        (Preview::Unknown { waits_for }, _) => {
+            let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
+            (style("unknown").yellow(), format!("its inputs come from {}", stages.join(", ")))
+        }
+        (Preview::Conditional { condition, .. }, _) => {
+            (style("unknown").yellow(), format!("`if: {condition}` is decided during a run"))
+        }
+        (Preview::Hanging { waits_for }, _) => {
+            let stages: Vec<&str> = waits_for.iter().map(|stage| stage.0.as_str()).collect();
+            (style("unknown").yellow(), format!("skipped if {} is", stages.join(" or ")))
+        }
+        (Preview::Skipped { reason }, _) => (style("skipped").dim(), reason.clone()),
+        (Preview::Fails { failure }, _) => (style("fails").red().bold(), failure.fault.message.clone()),
+    };
+    vec![stage.stage.0.clone(), word.to_string(), why]
+}

@@ -1,0 +1,154 @@
+//! `stagewright push`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use stagewright::{
+    config::{Config, RemoteName},
+    digest::Digest,
+    record::{WhichError, all_results, results_of},
+    remote::{Pushed, PushedData, Session},
+    store::LocalStore,
+    track::{Pointer, Tracked},
+};
+
+use super::{
+    CliError, Exit, Scene, checkout, gc, screen,
+    transfer::{self, Transfer},
+};
+
+/// Bring results and versioned data to a remote, so that other machines have them
+///
+/// Without arguments, the last result of every stage and all data that pointer files name. What the remote has already is not sent
+/// again; a push that was stopped goes on where it was.
+#[derive(Args)]
+pub struct PushArgs {
+    /// Stages (their last results), runs (the end of an id), or versioned data
+    #[arg(value_name = "STAGE|RUN|PATH")]
+    names: Vec<String>,
+    /// Every result in the store
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// The remote [default: the default one]
+    #[arg(short, long, value_name = "NAME")]
+    remote: Option<RemoteName>,
+}
+
+pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
+    let config = scene.config()?;
+    config.remote(args.remote.as_ref())?;
+    let store = LocalStore::open(&config.store_dir)?;
+    let _shared = gc::shared(&store)?;
+    // A path that is tracked is meant as such, everything else is a stage or run.
+    let (paths, names): (Vec<String>, Vec<String>) = args.names.iter().cloned().partition(|name| {
+        let path = scene.folder.join(name.trim_end_matches('/'));
+        path.is_file() && name.ends_with(".dvc") || Pointer::file_of(&path).is_file()
+    });
+    let tracked = if paths.is_empty() && !args.names.is_empty() {
+        Vec::new()
+    } else {
+        checkout::find(scene, &config, &paths.iter().map(PathBuf::from).collect::<Vec<_>>())?
+    };
+    let keys: Vec<Digest> = match (args.all, names.is_empty() && !paths.is_empty()) {
+        (true, _) => all_results(&store)?.into_iter().map(|key| key.0).collect(),
+        (false, true) => Vec::new(),
+        (false, false) => results_of(&config.state_dir, &names)?.into_iter().map(|key| key.0).collect(),
+    };
+    if keys.is_empty() && tracked.is_empty() {
+        println!("no results yet; `stagewright run` makes some");
+    }
+    if !tracked.is_empty() {
+        push_data(&config, args.remote.as_ref(), &store, &tracked)?;
+    }
+    if !keys.is_empty() {
+        push(&config, args.remote.as_ref(), &store, keys)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Pushes results and says what came of it.
+pub fn push(
+    config: &Config,
+    remote: Option<&RemoteName>,
+    store: &LocalStore,
+    keys: Vec<Digest>,
+) -> Result<(), CliError> {
+    let display = Transfer::new("pushing");
+    let session = Arc::new(Session::open(config.remote(remote)?, config, display.listener()));
+    let pushed = transfer::block_on(session.push(store, keys));
+    display.finish();
+    let Pushed { results, known_results, blobs, bytes, known_blobs, incomplete } = pushed??;
+    if results == 0 && blobs == 0 && known_results > 0 {
+        println!("the remote `{}` has {} already", session.name(), screen::count(known_results, "result"));
+    } else {
+        println!(
+            "pushed {} to the remote `{}`: {} with {}; {} and {} were there",
+            screen::count(results, "result"),
+            session.name(),
+            screen::count(blobs, "blob"),
+            screen::bytes(bytes),
+            screen::count(known_results, "result"),
+            screen::count(known_blobs, "blob")
+        );
+    }
+    if !incomplete.is_empty() {
+        println!(
+            "{} not whole in the store, so not pushed; `stagewright run` makes what is missing",
+            if incomplete.len() == 1 {
+                "1 result is".to_owned()
+            } else {
+                format!("{} results are", incomplete.len())
+            },
+        );
+    }
+    Ok(())
+}
+
+fn push_data(
+    config: &Config,
+    remote: Option<&RemoteName>,
+    store: &LocalStore,
+    tracked: &[Tracked],
+) -> Result<(), CliError> {
+    let display = Transfer::new("pushing");
+    let session = Arc::new(Session::open(config.remote(remote)?, config, display.listener()));
+    let names = tracked.iter().map(|item| item.pointer.name).collect();
+    let pushed = transfer::block_on(session.push_tracked(store, names));
+    display.finish();
+    let PushedData { objects, bytes, known, incomplete } = pushed??;
+    let (paths, name) =
+        (screen::count((tracked.len() - incomplete.len()) as u64, "tracked path"), session.name());
+    if objects == 0 && incomplete.len() < tracked.len() {
+        println!("the remote `{name}` has {paths} already");
+    } else if objects > 0 {
+        println!(
+            "pushed {paths} to the remote `{name}`: {} with {}; {known} were there",
+            screen::count(objects, "object"),
+            screen::bytes(bytes)
+        );
+    }
+    for item in tracked.iter().filter(|item| incomplete.contains(&item.pointer.name)) {
+        println!(
+            "not pushed, because the store has not all of it: {}",
+            checkout::shown(&config.root, &item.data)
+        );
+    }
+    Ok(())
+}
+
+impl From<WhichError> for CliError {
+    fn from(error: WhichError) -> Self {
+        match error {
+            WhichError::Record(error) => error.into(),
+            WhichError::Store(error) => error.into(),
+            WhichError::Several { .. } => Self::user(&error).hint("give more of the id"),
+            WhichError::Unknown { ref stages, .. } if stages.is_empty() => {
+                Self::user(&error).hint("no stage has a result yet; `stagewright run` makes some")
+            }
+            WhichError::Unknown { ref stages, .. } => {
+                let stages = stages.join(", ");
+                Self::user(&error).hint(format!("stages with a result: {stages}"))
+            }
+        }
+    }
+}

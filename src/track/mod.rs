@@ -1,0 +1,29 @@
+//! Data versioned with git the way DVC does it: a pointer file in git, the content in the store.
+//!
+//! ```text
+//! data/            the content, ignored by git
+//! data.dvc         the pointer, in DVC 3's format: MD5, size
+//! .gitignore       /data
+//! ```
+//!
+//! A pointer names content by MD5, as DVC does, so that both tools work in one repository. The store keeps the content by SHA-256 and
+//! knows which MD5 means which ([`Alias`](crate::store::Alias)). As in DVC, the executable bits of files in a folder are not versioned.
+
+mod add;
+mod checkout;
+mod diff;
+mod error;
+mod find;
+mod ignore;
+mod listing;
+mod pointer;
+mod state;
+
+pub use add::{Added, add};
+pub use checkout::{CheckedOut, checkout};
+pub use diff::{Change, diff};
+pub use error::TrackError;
+pub use find::{Tracked, find};
+pub use listing::{DirEntry, DirListing};
+pub use pointer::{ObjectName, Pointer};
+pub use state::{FileChanges, State, state};

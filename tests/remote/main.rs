@@ -1,0 +1,10 @@
+//! Remotes of every kind: what each has to do, and what a transfer makes of servers and networks that fail.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod conformance;
+mod faults;
+mod kill;
+mod places;
+mod server;
+mod tracked;
+mod transfer;
