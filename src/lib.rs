@@ -13,6 +13,7 @@ pub mod config;
 pub mod digest;
 pub mod dvc;
 pub mod lineage;
+pub mod lsp;
 pub mod plan;
 pub mod plugin;
 pub mod project;

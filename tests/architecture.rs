@@ -12,7 +12,7 @@ use syn::{UseTree, visit::Visit};
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
     "digest", "config", "spec", "plugin", "catalog", "plan", "store", "record", "compare", "lineage", "dvc",
-    "project", "author", "run", "sweep",
+    "project", "author", "lsp", "run", "sweep",
 ];
 
 /// Paths that a module must not name, with the reason.

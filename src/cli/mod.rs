@@ -6,12 +6,14 @@ mod diff;
 mod display;
 mod doctor;
 mod error;
+mod fmt;
 mod gc;
 mod graph;
 mod init;
 mod isolation;
 mod key;
 mod log;
+mod lsp;
 mod pipeline;
 mod plan;
 mod run;
@@ -51,6 +53,7 @@ struct Args {
 enum Command {
     Init(init::InitArgs),
     Check(check::CheckArgs),
+    Fmt(fmt::FmtArgs),
     Plan(plan::PlanArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
@@ -63,6 +66,7 @@ enum Command {
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
+    Lsp(lsp::LspArgs),
     Key(key::KeyArgs),
     Doctor(doctor::DoctorArgs),
     Gc(gc::GcArgs),
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         Command::Init(args) => init::run(&scene, &args),
         Command::Check(args) => check::run(&scene, &args),
+        Command::Fmt(args) => fmt::run(&scene, &args),
         Command::Plan(args) => plan::run(&scene, &args),
         Command::Run(args) => run::run(&scene, &args),
         Command::Search(args) => search::run(&scene, &args),
@@ -104,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),
+        Command::Lsp(args) => lsp::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),

@@ -8,6 +8,7 @@ use console::style;
 use serde_json::Value;
 use stagewright::{
     catalog::{Catalog, Program},
+    plan,
     spec::nearest,
 };
 use stagewright_protocol::{Determinism, Manifest, Port};
@@ -164,7 +165,7 @@ fn port_row(name: &str, port: &Port) -> Vec<String> {
 fn params(schema: &Value, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     for (name, param) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        text.push_str(&format!("{indent}{}  {}\n", style(name).cyan(), facts(param)));
+        text.push_str(&format!("{indent}{}  {}\n", style(name).cyan(), plan::param_facts(param)));
         if let Some(meaning) = param.get("description").and_then(Value::as_str) {
             text.push_str(&format!("{indent}    {}\n", meaning.replace('\n', " ")));
         }
@@ -190,52 +191,4 @@ fn nested(param: &Value, depth: usize, text: &mut String) {
             params(choice, depth + 1, text);
         }
     }
-}
-
-fn facts(param: &Value) -> String {
-    let word = |key: &str| {
-        param.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    };
-    let mut facts = Vec::new();
-    if let Some(only) = word("const") {
-        facts.push(format!("= {only}"));
-    } else if let Some(choices) = param.get("enum").and_then(Value::as_array) {
-        facts.push(
-            choices
-                .iter()
-                .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned))
-                .collect::<Vec<_>>()
-                .join(" | "),
-        );
-    } else if let Some(names) = param
-        .get("oneOf")
-        .and_then(Value::as_array)
-        .map(|choices| constants(choices))
-        .filter(|names| !names.is_empty())
-    {
-        facts.push(names.join(" | "));
-    } else if let Some(kind) = param.get("type") {
-        let kinds: Vec<&str> = match kind {
-            Value::Array(kinds) => {
-                kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect()
-            }
-            kind => kind.as_str().into_iter().collect(),
-        };
-        facts.push(kinds.join(" or "));
-    }
-    facts.extend(word("x-unit").map(|unit| format!("in {unit}")));
-    let (low, high) =
-        (word("minimum").or(word("exclusiveMinimum")), word("maximum").or(word("exclusiveMaximum")));
-    match (low, high) {
-        (Some(low), Some(high)) => facts.push(format!("{low} to {high}")),
-        (Some(low), None) => facts.push(format!("{low} or more")),
-        (None, Some(high)) => facts.push(format!("up to {high}")),
-        (None, None) => {}
-    }
-    facts.extend(word("default").map(|default| format!("default {default}")));
-    facts.join(", ")
-}
-
-fn constants(choices: &[Value]) -> Vec<String> {
-    choices.iter().filter_map(|choice| choice.get("const")?.as_str().map(str::to_owned)).collect()
 }

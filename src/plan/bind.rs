@@ -493,7 +493,7 @@ fn alternatives(port: &Port) -> String {
 }
 
 /// Whether a port takes a type; `report/*` takes all reports.
-fn accepts(port: &Port, artifact_type: &str) -> bool {
+pub fn accepts(port: &Port, artifact_type: &str) -> bool {
     types(port).any(|wanted| {
         wanted == artifact_type
             || [wanted, artifact_type].contains(&ANY)

@@ -9,6 +9,7 @@ mod condition;
 mod deps;
 mod evaluate;
 mod exports;
+mod facts;
 mod functions;
 mod goal;
 mod inputs;
@@ -35,8 +36,10 @@ mod values;
 mod variables;
 mod violations;
 
+pub use bind::accepts as port_accepts;
 pub use compile::compile;
 pub use condition::{Condition, Decision, RunView, StageResult};
+pub use facts::param_facts;
 pub use goal::{Direction, Goal, MetricOf, MetricOfError};
 pub use inputs::{CompileInputs, PathKind};
 pub use overrides::{Assignment, OverrideError, Overrides, Place};

@@ -116,7 +116,7 @@ fn entry() -> Value {
         "outputs": { "type": "object", "description": "Where outputs are placed in the work tree, by port.", "additionalProperties": { "type": "string" } },
         "needs": one_or_many("Stages that must have ended well before."),
         "matrix": matrix(),
-        "strategy": { "type": "object", "properties": { "matrix": matrix() }, "additionalProperties": false },
+        "strategy": { "type": "object", "deprecated": true, "description": "The same as `matrix`, written as `strategy: { matrix: … }`.", "properties": { "matrix": matrix() }, "additionalProperties": false },
         "if": { "type": ["string", "boolean"], "description": "Runs the stage only if this is true: `${{ host.tensorrt }}`, `${{ stages.bench.metrics.top1 > 90 }}`, `${{ failure() }}`." },
         "env": env(),
         "secrets": one_or_many("Names of variables that the program gets from the environment of `stagewright run`; their values are kept nowhere."),

@@ -95,17 +95,29 @@ pub fn find_pipeline(config: &Config, named: Option<&Path>, folder: &Path) -> Re
     if config.root.join(&top).is_file() {
         return Ok(top);
     }
-    let mut choices: Vec<PathBuf> = fs::read_dir(config.root.join("pipelines"))
+    let mut choices = in_folder(config);
+    match choices.len() {
+        1 => Ok(choices.remove(0)),
+        _ => Err(ProjectError::NoPipeline { folder: config.root.clone(), choices }),
+    }
+}
+
+/// All pipeline files there are, relative to the project root: `pipeline.yaml` and those in `pipelines/`.
+pub fn pipeline_files(config: &Config) -> Vec<PathBuf> {
+    let top = PathBuf::from("pipeline.yaml");
+    let top = config.root.join(&top).is_file().then_some(top);
+    top.into_iter().chain(in_folder(config)).collect()
+}
+
+fn in_folder(config: &Config) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(config.root.join("pipelines"))
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(Path::new("pipelines").join(entry.ok()?.file_name())))
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"))
         .collect();
-    choices.sort();
-    match choices.len() {
-        1 => Ok(choices.remove(0)),
-        _ => Err(ProjectError::NoPipeline { folder: config.root.clone(), choices }),
-    }
+    found.sort();
+    found
 }
 
 /// Everything a plan is made of, read and asked for once; [`Draft::compile`] makes plans of it, with other overrides each
@@ -147,12 +159,7 @@ pub async fn open(config: &Config, file: &Path) -> Result<Draft, ProjectError> {
     if !broken.is_empty() {
         return Err(ProjectError::Programs(broken));
     }
-    let host = described.host_facts(&Host::detect());
-    let git = git_state(&config.root).map_or(
-        Value::Null,
-        |state| json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty }),
-    );
-    Ok(Draft { spec, file: file.to_owned(), described, host, git })
+    Ok(Draft::new(config, file, spec, described))
 }
 
 /// Reads and compiles the pipeline file `file` (relative to the project root).
@@ -161,6 +168,26 @@ pub async fn load(config: &Config, file: &Path, overrides: &Overrides) -> Result
 }
 
 impl Draft {
+    /// A draft of what was read and asked for already; looks at the machine and the repository.
+    pub fn new(config: &Config, file: &Path, spec: PipelineSpec, described: Described) -> Self {
+        let host = described.host_facts(&Host::detect());
+        let git = git_state(&config.root).map_or(
+            Value::Null,
+            |state| json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty }),
+        );
+        Self { spec, file: file.to_owned(), described, host, git }
+    }
+
+    /// State of the repository.
+    pub fn git(&self) -> &Value {
+        &self.git
+    }
+
+    /// The pipeline as written, once no more plans are wanted.
+    pub fn into_spec(self) -> PipelineSpec {
+        self.spec
+    }
+
     /// The pipeline as written.
     pub fn spec(&self) -> &PipelineSpec {
         &self.spec

@@ -97,6 +97,11 @@ impl Project {
         self.command(programs(), arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// The program, to be started in the project.
+    pub fn here(&self, arguments: &[&str]) -> Command {
+        self.command(programs(), arguments)
+    }
+
     fn command(&self, programs: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs.join("stagewright"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", "/usr/bin:/bin");

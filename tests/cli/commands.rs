@@ -161,8 +161,8 @@ fn doctor_tells_good_from_broken() {
 fn help_of_every_command() {
     let project = Project::new(PIPELINE);
     let commands = [
-        "init", "check", "plan", "run", "search", "status", "show", "log", "diff", "compare", "runs",
-        "graph", "stage", "schema", "doctor", "gc", "verify",
+        "init", "check", "fmt", "plan", "run", "search", "status", "show", "log", "diff", "compare", "runs",
+        "graph", "stage", "schema", "lsp", "doctor", "gc", "verify",
     ];
     let pages: Vec<String> = std::iter::once(project.run(&["--help"]))
         .chain(commands.map(|command| project.run(&[command, "--help"])))

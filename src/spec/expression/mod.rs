@@ -15,6 +15,12 @@ pub use template::{Piece, Template};
 pub(super) use reference::stage_reference;
 pub(super) use template::{Text, bare_dollar, template};
 
+/// Parses one expression, without the `${{ }}` around it; its places are offsets into the text.
+pub fn parse(text: &str) -> Result<Expression, super::Diagnostic> {
+    let place = Text { text, whole: 0..text.len(), verbatim: Some(0) };
+    parser::expression(&place, 0, text.len())
+}
+
 /// A parsed expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
