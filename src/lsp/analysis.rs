@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     catalog::{Catalog, CatalogError, Described, Program},
     config::Config,
+    dvc,
     plan::{self, Overrides, Plan},
     project::{Draft, ProjectError},
     spec::{self, Diagnostic, PipelineSpec, Sources},
@@ -62,7 +63,12 @@ impl Project {
                 None => std::fs::read_to_string(&path).map_err(|error| error.to_string()),
             }
         };
-        let spec = spec::read(&file.to_string_lossy(), text, &mut read);
+        let name = file.to_string_lossy();
+        let spec = if dvc::is_pipeline(file) {
+            dvc::read(&name, text, &mut read)
+        } else {
+            spec::read(&name, text, &mut read)
+        };
         let described = Described { programs: self.programs.clone(), faults: BTreeMap::new() };
         let draft = Draft::new(&self.config, file, spec, described);
         let git = draft.git().clone();
@@ -84,7 +90,7 @@ impl Project {
     /// That there is no program is not the whole truth where there is one that does not work.
     fn tell_broken(&self, spec: &PipelineSpec, findings: &mut Vec<Diagnostic>) {
         for stage in &spec.stages {
-            let uses = &stage.uses.program;
+            let Some(uses) = stage.uses().map(|uses| &uses.program) else { continue };
             if let Some(fault) = self.faults.get(uses.as_str()) {
                 findings.retain(|found| {
                     found.code != "plan::unknown-program" || found.start() != uses.span.start

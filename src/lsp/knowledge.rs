@@ -41,7 +41,7 @@ impl<'a> Knowledge<'a> {
         let written = self.outline.value(&keys(["stages", stage, "uses"])).map(|word| word.text.clone());
         let elsewhere = || {
             let found = self.analysis.spec.stages.iter().find(|found| found.name.value == stage);
-            found.map(|found| found.uses.program.value.clone())
+            found.and_then(|found| Some(found.uses()?.program.value.clone()))
         };
         let name = written.or_else(elsewhere)?;
         self.programs.get(name.split('@').next()?.trim())

@@ -279,7 +279,8 @@ impl Server<'_> {
         let Request { id, method, params } = request;
         let position = |params: TextDocumentPositionParams| {
             let document = self.documents.get(params.text_document.uri.as_str())?;
-            Some((document, document.text.offset(params.position)))
+            // A file of DVC is checked, but its words are not those of this language.
+            (!document.is_foreign()).then(|| (document, document.text.offset(params.position)))
         };
         let result = match method.as_str() {
             "textDocument/completion" => {
@@ -308,7 +309,7 @@ impl Server<'_> {
                 let document = self.documents.get(params.text_document.uri.as_str());
                 json!(
                     document
-                        .filter(|document| document.is_pipeline())
+                        .filter(|document| document.is_pipeline() && !document.is_foreign())
                         .map_or_else(Vec::new, Document::formatted)
                 )
             }),
@@ -362,6 +363,11 @@ impl Document {
         let path = path(&uri);
         let outline = Outline::new(&text);
         Self { uri, version, path, text: Text::new(text), outline, analysis: Analysis::default(), root: None }
+    }
+
+    /// Whether another front end reads it.
+    fn is_foreign(&self) -> bool {
+        self.path.as_deref().is_some_and(crate::dvc::is_pipeline)
     }
 
     /// The edit that gives it its canonical form; none where it has errors or that form already.
