@@ -10,6 +10,7 @@ use super::{
     outline::{Outline, Role, Segment, keys},
     reference::Reference,
 };
+use crate::catalog::Start;
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +51,10 @@ pub(super) fn define(
         }
         ["stages", _, "uses"] => {
             // A script can be read; a binary is nothing for an editor.
-            let program = known.programs.get(written.split('@').next()?)?;
-            read(&program.path)?
-                .starts_with("#!")
-                .then(|| Target { file: Some(program.path.clone()), range: 0..0 })
+            let Start::Program(path) = &known.programs.get(written.split('@').next()?)?.start else {
+                return None;
+            };
+            read(path)?.starts_with("#!").then(|| Target { file: Some(path.clone()), range: 0..0 })
         }
         ["params"] | ["include"] => {
             let base =

@@ -16,7 +16,7 @@ use super::{
     outline::Outline,
     text::Text,
 };
-use crate::catalog::Program;
+use crate::catalog::{Program, Start};
 
 struct World {
     programs: BTreeMap<String, Program>,
@@ -28,7 +28,7 @@ fn program(manifest: Value) -> (String, Program) {
     let manifest: stagewright_protocol::Manifest = serde_json::from_value(manifest).unwrap();
     let name = manifest.name.clone();
     let path = format!("/programs/stagewright-stage-{name}").into();
-    (name, Program { path, manifest: Arc::new(manifest), platform: Arc::default() })
+    (name, Program { start: Start::Program(path), manifest: Arc::new(manifest), platform: Arc::default() })
 }
 
 impl World {
