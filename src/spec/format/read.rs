@@ -333,7 +333,13 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
             if column.is_none() {
                 let at = self.text[start..span.start].chars().count();
                 // An item begins at its dash; the first key of a map may stand behind one.
-                column = Some(if map { at } else { indent.min(at) });
+                let dash = self.text[start..span.start].trim_end().strip_suffix('-');
+                column = Some(match dash {
+                    _ if map => at,
+                    Some(before) => before.chars().count(),
+                    // The dash stands alone on a line above.
+                    None => indent.saturating_sub(1).min(at),
+                });
             }
             let lead = self.pending.drain(..).map(|(_, line)| line).collect();
             let blank = blank_above(self.text, span.start)

@@ -122,7 +122,7 @@ fn what_has_errors_is_refused() {
         other => panic!("{other:?}"),
     };
     assert_eq!(errors("version: 1\nstages:\n  a: { uses: x, uses: y }\n"), "spec::duplicate-key");
-    assert_eq!(errors("version: 1\n  stages"), "spec::syntax");
+    assert_eq!(errors("version: [1\n"), "spec::syntax");
     assert_eq!(errors(""), "spec::empty");
 }
 
