@@ -310,7 +310,14 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
         let mut column = None;
         loop {
             let Some((event, span)) = self.events.peek() else { return Err(FormatError::Unsafe) };
-            let (end, span) = (matches!(event, Event::SequenceEnd | Event::MappingEnd), span.clone());
+            let end = matches!(event, Event::SequenceEnd | Event::MappingEnd);
+            let span = match event {
+                // A comment behind its header belongs to the entry that begins here.
+                Event::Scalar(_, style @ (ScalarStyle::Literal | ScalarStyle::Folded), id, _) => {
+                    extent(self.text, *style, node_start(self.text, *id, span), span).0
+                }
+                _ => span.clone(),
+            };
             self.flush(span.start);
             if end {
                 self.events.next();
