@@ -135,11 +135,11 @@ fn keys_are_completed_where_they_may_stand() {
         world.complete(&format!("{HEAD}    retry: {{ ma|")),
     ];
     insta::assert_snapshot!(said.join("\n---\n"), @r#"
-    version → "version: ", name → "name: ", params → "params: ", env → "env:", seed → "seed: ", defaults → "defaults:", targets → "targets:", stages → "stages:"
+    version → "version: ", name → "name: ", include → "include: ", params → "params: ", env → "env:", seed → "seed: ", defaults → "defaults:", targets → "targets:", stages → "stages:", search → "search:"
     ---
-    name → "name: ", params → "params: ", env → "env:", seed → "seed: ", defaults → "defaults:", targets → "targets:", stages → "stages:"
+    name → "name: ", include → "include: ", params → "params: ", env → "env:", seed → "seed: ", defaults → "defaults:", targets → "targets:", stages → "stages:", search → "search:"
     ---
-    env → "env:", seed → "seed: ", inputs → "inputs:", with → "with:", outputs → "outputs:", needs → "needs: ", matrix → "matrix:", if → "if: ", cache → "cache: ", continue-on-error → "continue-on-error: ", resources → "resources:", retry → "retry:", runs-on → "runs-on: ", silence-minutes → "silence-minutes: ", strategy → "strategy:", timeout-minutes → "timeout-minutes: "
+    env → "env:", seed → "seed: ", cmd → "cmd: ", wdir → "wdir: ", deps → "deps: ", outs → "outs: ", metrics → "metrics: ", plots → "plots: ", inputs → "inputs:", with → "with:", outputs → "outputs:", needs → "needs: ", matrix → "matrix:", if → "if: ", always → "always: ", cache → "cache: ", continue-on-error → "continue-on-error: ", frozen → "frozen: ", resources → "resources:", retry → "retry:", run → "run: ", runs-on → "runs-on: ", secrets → "secrets: ", silence-minutes → "silence-minutes: ", timeout-minutes → "timeout-minutes: "
     ---
     data → "data: ", policy → "policy: "
     ---
@@ -317,7 +317,7 @@ fn hover_tells_meaning_unit_range_default_and_value() {
 
     augmentation
     ---
-    **timeout-minutes** — number, 0 or more
+    **timeout-minutes** — number, above 0
 
     Ends a run that takes longer.
     ---
@@ -335,7 +335,7 @@ fn hover_tells_meaning_unit_range_default_and_value() {
     ---
     **learning** = `0.5`
     ---
-    **version** — = 1
+    **version** = 1
 
     Version of the language.
     ---

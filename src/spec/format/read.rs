@@ -310,7 +310,14 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
         let mut column = None;
         loop {
             let Some((event, span)) = self.events.peek() else { return Err(FormatError::Unsafe) };
-            let (end, span) = (matches!(event, Event::SequenceEnd | Event::MappingEnd), span.clone());
+            let end = matches!(event, Event::SequenceEnd | Event::MappingEnd);
+            let span = match event {
+                // A comment behind its header belongs to the entry that begins here.
+                Event::Scalar(_, style @ (ScalarStyle::Literal | ScalarStyle::Folded), id, _) => {
+                    extent(self.text, *style, node_start(self.text, *id, span), span).0
+                }
+                _ => span.clone(),
+            };
             self.flush(span.start);
             if end {
                 self.events.next();
@@ -333,7 +340,13 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
             if column.is_none() {
                 let at = self.text[start..span.start].chars().count();
                 // An item begins at its dash; the first key of a map may stand behind one.
-                column = Some(if map { at } else { indent.min(at) });
+                let dash = self.text[start..span.start].trim_end().strip_suffix('-');
+                column = Some(match dash {
+                    _ if map => at,
+                    Some(before) => before.chars().count(),
+                    // The dash stands alone on a line above.
+                    None => indent.saturating_sub(1).min(at),
+                });
             }
             let lead = self.pending.drain(..).map(|(_, line)| line).collect();
             let blank = blank_above(self.text, span.start)

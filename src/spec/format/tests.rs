@@ -50,7 +50,54 @@ targets:
 
 #[test]
 fn the_canonical_form() {
-    insta::assert_snapshot!(format(UGLY).unwrap(), @"");
+    insta::assert_snapshot!(format(UGLY).unwrap(), @r#"
+    # Shows the canonical form.
+    version: 1
+
+    name: demo # quoted for nothing
+
+    targets:
+      t: { on: a, max: 1ms }
+
+    stages:
+      b:
+        uses: train # the program
+        # what it reads
+        inputs: { model: "${{ stages.a.outputs.model }}", data: "no" }
+        resources: { cpus: 2, gpus: 1 }
+        # the end of b
+      # about a
+      a:
+        uses: a
+        # one run for each
+        matrix: { seed: [0, 1] }
+        with:
+          text: |
+            two
+              lines
+
+          folded: >-
+            one
+            line
+          empty:
+          list:
+            - 1
+            - - x
+              - y
+            - a: 1
+              # inside
+              b: true
+          long:
+            - aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            - bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+            - cccccccccccccccccccccccccccccccc
+            - d
+          noted:
+            x: 1 # why
+            y: 2
+        x-own: {}
+    # bye
+    "#);
 }
 
 #[test]
@@ -122,7 +169,7 @@ fn what_has_errors_is_refused() {
         other => panic!("{other:?}"),
     };
     assert_eq!(errors("version: 1\nstages:\n  a: { uses: x, uses: y }\n"), "spec::duplicate-key");
-    assert_eq!(errors("version: 1\n  stages"), "spec::syntax");
+    assert_eq!(errors("version: [1\n"), "spec::syntax");
     assert_eq!(errors(""), "spec::empty");
 }
 
