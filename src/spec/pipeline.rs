@@ -46,7 +46,8 @@ pub(super) fn read(spec: &mut PipelineSpec, root: &Node, role: Role, findings: &
         }
     };
     let has = |wanted: &str| entries.iter().any(|(key, _)| key.value == wanted);
-    let top = root.span.start..root.span.start + 1;
+    // Nothing of the file's own is wrong there, and a first character of several bytes must not be cut.
+    let top = root.span.start..root.span.start;
     let mut includes = Vec::new();
     for (key, node) in entries {
         match key.as_str() {

@@ -70,7 +70,7 @@ fn reasons_name_the_param_that_changed_and_going_back_is_a_hit() {
     assert_eq!(project.run(action(0.5)).stage("train").reason, "with.lr 0.1 → 0.5");
     let mut uncached = action(0.5);
     uncached[0].cache = false;
-    assert_eq!(project.run(uncached).stage("train").reason, "cache: false");
+    assert_eq!(project.run(uncached).stage("train").reason, "never reused, as the pipeline says");
     let forced = project.run_with(plan(action(0.5)), &RunOptions { force: Force::All, ..options() }).unwrap();
     assert_eq!(forced.stage("train").reason, "forced");
 }

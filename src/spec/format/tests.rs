@@ -108,14 +108,15 @@ fn it_is_its_own_canonical_form() {
 
 #[test]
 fn the_pipelines_that_ship_are_in_canonical_form() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in [
-        "pipelines/cifar10.yaml",
-        "examples/quickstart/pipelines/quickstart.yaml",
-        "examples/python/pipeline.yaml",
+    for (file, text) in [
+        ("pipelines/cifar10.yaml", include_str!("../../../pipelines/cifar10.yaml")),
+        (
+            "examples/quickstart/pipelines/quickstart.yaml",
+            include_str!("../../../examples/quickstart/pipelines/quickstart.yaml"),
+        ),
+        ("examples/python/pipeline.yaml", include_str!("../../../examples/python/pipeline.yaml")),
     ] {
-        let text = std::fs::read_to_string(root.join(file)).unwrap();
-        assert_eq!(format(&text).unwrap(), text, "stagewright fmt {file}");
+        assert_eq!(format(text).unwrap(), text, "stagewright fmt {file}");
     }
 }
 
