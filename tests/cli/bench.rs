@@ -21,12 +21,16 @@ fn programs() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
+            // Links where it can be: a copy of the unoptimized program for each test fills small disks.
+            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let link = |from: &Path, to: PathBuf| {
+                fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(|_| ())).unwrap();
+            };
             let built = Path::new(env!("CARGO_BIN_EXE_stagewright"));
             let fake = built.parent().unwrap().join("examples/stage-fake");
             assert!(fake.is_file(), "build the tests' stage program first: cargo build --example stage-fake");
-            fs::copy(built, folder.path().join("stagewright")).unwrap();
-            fs::copy(fake, folder.path().join("stagewright-stage-fake")).unwrap();
+            link(built, folder.path().join("stagewright"));
+            link(&fake, folder.path().join("stagewright-stage-fake"));
             folder
         })
         .path()
