@@ -131,7 +131,9 @@ fn matrix(name: &Name, axes: &Node, node: &Node, site: &Site<'_>, loader: &mut L
         loader.findings.push(fields::wrong(axes, "`matrix`", "a map of lists"));
         return;
     };
-    let mut combinations: Vec<(Vec<String>, Vec<(Name, Value)>)> = vec![Default::default()];
+    // Words of the name, and the variables.
+    type Combination = (Vec<String>, Vec<(Name, Value)>);
+    let mut combinations: Vec<Combination> = vec![Default::default()];
     for (axis, values) in axes_map {
         let Data::List(values) = values.data else {
             loader.findings.push(

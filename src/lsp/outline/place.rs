@@ -77,8 +77,7 @@ impl Outline {
             .enumerate()
             .filter(|(_, container)| inside(container))
             .max_by_key(|(_, container)| container.flow.as_ref().map_or(0, |range| range.start))?;
-        let last =
-            container.entries.iter().copied().filter(|entry| self.entries[*entry].start < offset).next_back();
+        let last = container.entries.iter().copied().rfind(|entry| self.entries[*entry].start < offset);
         let waiting = last.filter(|entry| {
             let Entry { value, child, after, loose, .. } = &self.entries[*entry];
             value.is_none() && child.is_none() && !loose && *after <= offset
