@@ -14,7 +14,7 @@ use stagewright::{
 };
 use stagewright_protocol::{ErrorClass, Gate, GateStatus, Level};
 
-use super::screen;
+use super::{screen, verified};
 
 /// Without a terminal, a stage's progress is worth a line this often.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -101,6 +101,12 @@ impl Display {
                 ));
             }
             RunEvent::StageEnded { .. } => self.ended(event),
+            RunEvent::HitsChosen { stages, hits, seed, .. } if !stages.is_empty() => self.line(&format!(
+                "verifying {} of {} (seed {seed})",
+                stages.len(),
+                screen::count(*hits, "hit")
+            )),
+            RunEvent::HitVerified { hit, .. } => self.line(&verified::lines(hit, self.width)),
             RunEvent::TargetChecked { verdict, .. } => self.target(verdict),
             RunEvent::RunEnded { outcome, duration_ms, .. } => self.finish(*outcome, *duration_ms),
             _ => {}

@@ -35,6 +35,7 @@ mod status;
 mod sweep;
 mod sync;
 mod transfer;
+mod verified;
 mod verify;
 
 use std::{

@@ -1,5 +1,7 @@
 //! `stagewright plan`.
 
+use std::time::Duration;
+
 use clap::Args;
 use console::style;
 use stagewright::{
@@ -86,7 +88,9 @@ pub fn row(stage: &StagePreview) -> Vec<String> {
         | Preview::Hanging { .. } => stage.usual.map(|time| format!("usually {}", screen::duration(time))),
         _ => None,
     };
-    vec![stage.stage.0.clone(), word.to_string(), why, usual.unwrap_or_default()]
+    let copies = (stage.copies > 0).then(|| format!("copies {}", screen::bytes(stage.copies)));
+    let cost: Vec<String> = usual.into_iter().chain(copies).collect();
+    vec![stage.stage.0.clone(), word.to_string(), why, cost.join(", ")]
 }
 
 /// One line that sums a preview up.
@@ -107,5 +111,26 @@ pub fn summary(previews: &[StagePreview]) -> String {
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    format!("{}: {}", screen::count(previews.len() as u64, "stage"), parts.join(", "))
+    let total = format!("{}: {}", screen::count(previews.len() as u64, "stage"), parts.join(", "));
+    [Some(total), work(previews), copies(previews)].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// The time that what may run took the last time, all in all; less by the wall where stages run side by side.
+fn work(previews: &[StagePreview]) -> Option<String> {
+    let open = previews
+        .iter()
+        .filter(|stage| matches!(stage.preview, Preview::Miss { .. } | Preview::Unknown { .. }));
+    let times: Vec<Option<Duration>> = open.map(|stage| stage.usual).collect();
+    let known: Duration = times.iter().flatten().sum();
+    let unknown = times.iter().filter(|time| time.is_none()).count();
+    match (times.len() - unknown, unknown) {
+        (0, _) => None,
+        (_, 0) => Some(format!("usually {} of work", screen::duration(known))),
+        (_, unknown) => Some(format!("usually {} of work, and {unknown} never ran", screen::duration(known))),
+    }
+}
+
+fn copies(previews: &[StagePreview]) -> Option<String> {
+    let bytes: u64 = previews.iter().map(|stage| stage.copies).sum();
+    (bytes > 0).then(|| format!("{} to copy", screen::bytes(bytes)))
 }

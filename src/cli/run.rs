@@ -9,7 +9,7 @@ use stagewright::{
     plan::Plan,
     plugin::{Cancel, Canceller, Secrets},
     record::{RecordError, RunOutcome},
-    run::{self, Force, RunError, RunOptions, RunSummary, SecretFault, Selection},
+    run::{self, Force, RunError, RunOptions, RunSummary, SecretFault, Selection, VerifyHits},
     spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
@@ -45,6 +45,13 @@ pub struct RunArgs {
     /// End a stage that says nothing for this long, such as 90s or 10m, where the pipeline does not say how long it may
     #[arg(long, value_name = "TIME", value_parser = span)]
     silence: Option<Duration>,
+    /// Carry this share of the reused results out again at the end and compare, such as 5%; a difference fails the run, and the
+    /// stored result is kept
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    verify_hits: Option<f64>,
+    /// Draws the results to verify [default: another one in each run]
+    #[arg(long, value_name = "N", requires = "verify_hits")]
+    verify_seed: Option<u64>,
     /// Let stages write anywhere and use the network; the record says so
     #[arg(long)]
     no_sandbox: bool,
@@ -104,6 +111,7 @@ impl RunArgs {
             cpus: self.cpus,
             silence: self.silence,
             sandbox: !self.no_sandbox,
+            verify_hits: self.verify_hits.map(|share| VerifyHits { share, seed: self.verify_seed }),
             cancel,
             signing: signing::open(scene, config)?,
             ..self.select.options()
@@ -170,6 +178,13 @@ fn update_lock(
         lines.push(format!("{} is up to date with it", lock.path().display()));
     }
     Ok((!lines.is_empty()).then(|| lines.join("\n")))
+}
+
+/// A share of a whole.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let share = percent.map(|percent| percent / 100.0).filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "a share above 0 % and up to 100 % is wanted, such as `5%`".to_owned())
 }
 
 /// A span of time with its unit, as in a pipeline file.

@@ -8,7 +8,7 @@ use stagewright::{
     store::ArtifactKind,
 };
 
-use super::{CliError, Exit, Scene, display, isolation, screen, signing};
+use super::{CliError, Exit, Scene, display, isolation, screen, signing, verified};
 
 /// Show a run: its stages, metrics, gates and artifacts
 ///
@@ -122,6 +122,9 @@ fn whole(record: &RunRecord) -> String {
                 gate.reason
             ));
         }
+    }
+    for hit in &record.verified {
+        text.push_str(&(verified::lines(hit, 0) + "\n"));
     }
     for target in &record.targets {
         text.push_str(&format!(

@@ -162,6 +162,24 @@ pub enum RunEvent {
         /// Wall time of the run that made the result, in milliseconds, for `ran` and `cached`.
         made_in_ms: Option<u64>,
     },
+    /// These hits are about to be carried out again.
+    HitsChosen {
+        /// When.
+        at: Timestamp,
+        /// Stages.
+        stages: Vec<StageId>,
+        /// Hits that they were drawn from.
+        hits: u64,
+        /// What drew them.
+        seed: u64,
+    },
+    /// One of them was.
+    HitVerified {
+        /// When.
+        at: Timestamp,
+        /// What came of it.
+        hit: VerifiedHit,
+    },
     /// A gate of the pipeline was evaluated.
     TargetChecked {
         /// When.
@@ -340,6 +358,52 @@ pub struct TargetVerdict {
     pub status: GateStatus,
     /// Value, bound and difference in words.
     pub reason: String,
+}
+
+/// A hit that was carried out again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VerifiedHit {
+    /// The stage.
+    pub stage: StageId,
+    /// Run that made the stored result.
+    pub made_in: Option<RunId>,
+    /// How the two compare.
+    pub verdict: HitVerdict,
+    /// What it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// How a stored result compares with one made again. The stored one stays in any case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum HitVerdict {
+    /// The same bytes.
+    Same,
+    /// Metrics agree within this part of their value.
+    Within {
+        /// The largest relative difference allowed.
+        tolerance: f64,
+    },
+    /// It ran and wrote the same ports; its stage promises no more.
+    NotPromised,
+    /// Not what the stage promises.
+    Differs {
+        /// Each difference in words.
+        differences: Vec<String>,
+    },
+    /// It could not be carried out again.
+    Failed {
+        /// Why not.
+        failure: Failure,
+    },
+}
+
+impl HitVerdict {
+    /// The stage held what it promises.
+    pub fn is_sound(&self) -> bool {
+        !matches!(self, Self::Differs { .. } | Self::Failed { .. })
+    }
 }
 
 /// State of the git work tree when a run started.

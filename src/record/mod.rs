@@ -27,15 +27,15 @@ mod writer;
 pub use brief::{RunBrief, brief};
 pub use error::RecordError;
 pub use event::{
-    Failure, GitState, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
-    SweepMember, TargetVerdict,
+    Failure, GitState, HitVerdict, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
+    SweepMember, TargetVerdict, VerifiedHit,
 };
 pub use git::{git_state, work_tree};
 pub use history::{History, LastResult};
 pub use id::{RunId, SweepId};
 pub use material::{Material, flatten};
 pub use named::{RunName, find_run, sweep_runs};
-pub use reader::{RunRecord, RunState, StageRecord, is_running, list_runs, read_run};
+pub use reader::{RunRecord, RunState, StageRecord, Verification, is_running, list_runs, read_run};
 pub use reason::{Reason, differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
 pub use which::{WhichError, all_results, results_of};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     ActionResult, Failure, GitState, HostState, Isolation, Material, Measured, MetricValue, Outcome,
     RECORD_VERSION, Reason, RecordError, RunEvent, RunId, RunOutcome, Setting, StoredOutput, SweepMember,
-    TargetVerdict,
+    TargetVerdict, VerifiedHit,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
 use crate::{
@@ -58,8 +58,22 @@ pub struct RunRecord {
     pub statement: Option<Digest>,
     /// Ids of the keys that signed this run's statements; empty where nothing is signed.
     pub signed_by: Vec<String>,
+    /// Hits that were carried out again, and what came of each.
+    pub verified: Vec<VerifiedHit>,
+    /// How those were drawn.
+    pub verification: Option<Verification>,
     /// The log ends in a torn line, which was dropped.
     pub torn: bool,
+}
+
+/// How the hits to carry out again were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Verification {
+    /// All hits of the run.
+    pub hits: u64,
+    /// What drew the ones that were verified.
+    pub seed: u64,
 }
 
 /// Where a run stands.
@@ -163,6 +177,8 @@ impl RunRecord {
             targets: Vec::new(),
             statement: None,
             signed_by: Vec::new(),
+            verified: Vec::new(),
+            verification: None,
             torn: false,
         }
     }
@@ -258,6 +274,8 @@ impl RunRecord {
                 record.duration_ms = Some(duration_ms);
                 record.made_in_ms = made_in_ms;
             }
+            RunEvent::HitsChosen { hits, seed, .. } => self.verification = Some(Verification { hits, seed }),
+            RunEvent::HitVerified { hit, .. } => self.verified.push(hit),
             RunEvent::TargetChecked { verdict, .. } => self.targets.push(verdict),
             RunEvent::Attested { stage: Some(stage), statements, .. } => {
                 self.entry(stage).statements = statements;

@@ -2,6 +2,7 @@
 
 mod decide;
 mod settle;
+mod verify;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    RunError, RunOptions, RunSummary, StageSummary,
+    RunError, RunOptions, RunSummary, StageSummary, VerifyHits,
     adopt::{Adopter, adopt},
     commit::place_stored,
     conditions::dependencies,
@@ -94,6 +95,7 @@ struct Driver<'a> {
     open_targets: Vec<usize>,
     verdicts: Vec<TargetVerdict>,
     say: UnboundedSender<(Node, Said)>,
+    verify: Option<VerifyHits>,
     /// Set once nothing new starts any more, with what becomes of stages that have not.
     stopping: Option<String>,
 }
@@ -190,6 +192,7 @@ pub(super) async fn drive(
         open_targets: (0..plan.targets.len()).collect(),
         verdicts: Vec::new(),
         say,
+        verify: options.verify_hits,
         stopping: None,
     };
     driver.turn(hear, began).await
@@ -255,7 +258,8 @@ impl Driver<'_> {
                 () = cancel.cancelled(), if self.stopping.is_none() => {}
             }
         }
-        self.finish(began)
+        let verified = self.verify_hits().await?;
+        self.finish(began, verified)
     }
 
     /// Looks at the cache for every stage whose turn it is.

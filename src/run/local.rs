@@ -222,6 +222,39 @@ async fn attempt_once(
     .await
 }
 
+/// Carries an action out once more, in folders of its own and without what an earlier attempt saved, and hands what came of it
+/// to `compare` instead of storing it. The caller holds the action's claim. None in the error for a cancelled one.
+pub(super) async fn repeat<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    job: &Arc<Job>,
+    compare: impl FnOnce(Finished, Measured) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Option<Failure>> {
+    let checkpoint = shared.folders.checkpoint(&job.miss.key);
+    let clear = move || {
+        super::folders::remove(&checkpoint).map_err(|error| failure::from_io("remove", &checkpoint, &error))
+    };
+    let (folder, inputs) = {
+        let (shared, job, clear) = (Arc::clone(shared), Arc::clone(job), clear.clone());
+        blocking(move || clear().and_then(|()| prepare(&shared, &job))).await.map_err(Some)?
+    };
+    // What it says on the way is not what the run is about.
+    let (say, _) = tokio::sync::mpsc::unbounded_channel();
+    let outcome = carry_out(shared, job, &folder, inputs, 1, &say).await;
+    let (shared, job) = (Arc::clone(shared), Arc::clone(job));
+    blocking(move || {
+        let compared = match outcome {
+            Ok((finished, measured)) => compare(finished, measured).map_err(Some),
+            Err(error) => Err(failure::from_plugin(error, &job.action)),
+        };
+        if let Err(error) = shared.folders.close(&job.action.id, &folder) {
+            tracing::warn!(stage = %job.action.id, %error, "the private folder could not be removed");
+        }
+        clear().map_err(Some)?;
+        compared
+    })
+    .await
+}
+
 fn prepare(shared: &Shared, job: &Job) -> Result<(StageFolder, Vec<(String, NamedInput)>), Failure> {
     let id = &job.action.id;
     let state = |error: io::Error| {

@@ -48,7 +48,9 @@ use crate::{
     lineage::Signing,
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
-    record::{ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict},
+    record::{
+        ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict, VerifiedHit,
+    },
     store::{LocalStore, Supplier},
 };
 
@@ -81,10 +83,21 @@ pub struct RunOptions {
     pub lock: Option<Arc<Lock>>,
     /// Asked for results that the store has not.
     pub supplier: Option<Arc<dyn Supplier>>,
+    /// Carry some of the hits out again and compare.
+    pub verify_hits: Option<VerifyHits>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
     pub signing: Signing,
+}
+
+/// Which hits of a run are carried out again at its end. Their stored results stay, whatever comes of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VerifyHits {
+    /// Their share of all hits, 0 to 1; of a few, at least one.
+    pub share: f64,
+    /// Draws them; without one, each run draws others. The record has the seed.
+    pub seed: Option<u64>,
 }
 
 impl Default for RunOptions {
@@ -103,6 +116,7 @@ impl Default for RunOptions {
             sweep: None,
             lock: None,
             supplier: None,
+            verify_hits: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }
@@ -144,6 +158,8 @@ pub struct RunSummary {
     pub stages: Vec<StageSummary>,
     /// Verdicts on the targets.
     pub targets: Vec<TargetVerdict>,
+    /// What came of hits that were carried out again.
+    pub verified: Vec<VerifiedHit>,
     /// Wall time.
     pub duration: Duration,
 }

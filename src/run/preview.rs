@@ -2,6 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +14,7 @@ use super::{
     adopt::{Adopter, look_at},
     conditions::{View, undecided},
     drive::host_state,
-    inputs::{Fingerprints, Resolved, Settled, resolve},
+    inputs::{Fingerprints, Input, Place, Resolved, Settled, resolve},
     lookup::{Looked, Question, look_up},
     select::{Part, select},
 };
@@ -38,6 +41,9 @@ pub struct StagePreview {
     pub from: Option<String>,
     /// What went wrong in looking for its result elsewhere.
     pub notes: Vec<String>,
+    /// Bytes that would be copied: outputs to their places in the work tree, and, where the store lies on another disk than the
+    /// project, inputs to the stage's folder. What the stage itself writes is not known before.
+    pub copies: u64,
 }
 
 /// What a run would do with a stage.
@@ -113,9 +119,10 @@ pub(super) fn walk(
     let mut settled: BTreeMap<&StageId, Settled> = BTreeMap::new();
     // Stages of which it is open whether they are skipped.
     let mut open: BTreeSet<&StageId> = BTreeSet::new();
+    let linked = one_disk(&config.state_dir, store.folder());
     let mut previews = Vec::with_capacity(plan.actions.len());
     for (action, part) in plan.actions.iter().zip(parts) {
-        let (mut key, mut brought_from, mut notes) = (None, None, Vec::new());
+        let (mut key, mut copies, mut brought_from, mut notes) = (None, 0, None, Vec::new());
         let preview = 'found: {
             if part == Part::Unwanted {
                 settled.insert(&action.id, Settled::Unwanted);
@@ -195,6 +202,7 @@ pub(super) fn walk(
                 Ok(Looked::Hit { key: found, result, from }) => {
                     key = Some(found);
                     let made_in = result.run;
+                    copies = exported(action, &result, store, config);
                     settled.insert(&action.id, Settled::Result(Arc::clone(&result)));
                     brought_from = from;
                     match on_hit(action, &result, &prints) {
@@ -220,6 +228,7 @@ pub(super) fn walk(
                 Ok(Looked::Miss(miss)) => {
                     key = Some(miss.key);
                     notes = miss.notes;
+                    copies = if linked { 0 } else { stored_inputs(&miss.inputs) };
                     Preview::Miss { reasons: miss.reasons }
                 }
                 Err(failure) => Preview::Fails { failure },
@@ -232,7 +241,32 @@ pub(super) fn walk(
             usual: history.usual(&action.id),
             from: brought_from,
             notes,
+            copies,
         });
     }
     Ok(previews)
+}
+
+/// Bytes of outputs that are not in their places in the work tree.
+fn exported(action: &Action, result: &ActionResult, store: &LocalStore, config: &Config) -> u64 {
+    let outputs = action.exports.iter().filter_map(|(port, path)| Some((result.outputs.get(port)?, path)));
+    let missing = outputs.filter(|(output, path)| {
+        let path = config.root.join(path);
+        store.fingerprint(&path).map_or(true, |there| there != output.artifact)
+    });
+    missing.map(|(output, _)| output.artifact.bytes).sum()
+}
+
+fn stored_inputs(inputs: &[Input]) -> u64 {
+    let stored = inputs.iter().filter(|input| matches!(input.place, Place::Stored(_)));
+    stored.map(|input| input.artifact.bytes).sum()
+}
+
+/// Files of one can be linked into the other.
+fn one_disk(a: &Path, b: &Path) -> bool {
+    let device = |path: &Path| {
+        // What is not there yet will be made where its parent lies.
+        path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|meta| meta.dev())
+    };
+    device(a) == device(b)
 }

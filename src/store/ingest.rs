@@ -63,6 +63,24 @@ impl LocalStore {
         Ok(digest)
     }
 
+    /// What [`LocalStore::ingest`] would make of a file or folder. Stores and remembers nothing.
+    pub fn identify(&self, path: &Path) -> Result<Artifact, StoreError> {
+        let digest = |path: &Path| Digest::of_file(path).map_err(StoreError::io("read", path));
+        if fs::symlink_metadata(path).map_err(StoreError::io("read", path))?.is_file() {
+            return digest(path).map(file_artifact);
+        }
+        let files = list_files(path, Links::Refuse)?;
+        let entry = |file: &FoundFile| {
+            Ok(TreeEntry {
+                path: file.relative.clone(),
+                digest: digest(&file.path)?,
+                executable: file.executable,
+            })
+        };
+        let entries = files.par_iter().map(entry).collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Tree::new(entries).artifact())
+    }
+
     /// Digest of a file or folder of the work tree, by the same rules as [`LocalStore::ingest`], without storing it.
     /// Links to files are followed. A file is read again only if its size, times or inode changed since it was last read.
     pub fn fingerprint(&self, path: &Path) -> Result<Artifact, StoreError> {

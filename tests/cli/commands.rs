@@ -71,6 +71,30 @@ fn a_run_without_the_sandbox_says_so() {
 }
 
 #[test]
+fn hits_are_verified_and_a_difference_is_told() {
+    // The stage reads a file that it does not declare.
+    let project = Project::new("");
+    let hidden = project.path("hidden");
+    project.write("hidden", "first");
+    project.write(
+        "pipeline.yaml",
+        &format!(
+            "version: 1\nstages:\n  sly:\n    uses: fake\n    with: {{ do: [ {{ step: copy, file: '{}', port: out, path: \
+             out.txt }}, {{ step: metric-from, name: top1, unit: '%', file: '{}' }} ] }}\n",
+            hidden.display(),
+            project.path("top1").display()
+        ),
+    );
+    project.write("top1", "90");
+    project.run(&["run"]);
+    assert_snapshot!("verify-hits", project.run(&["run", "--verify-hits", "100%", "--verify-seed", "7"]));
+    fs::remove_file(project.path("top1")).unwrap();
+    assert_snapshot!("verify-hits-fails", project.run(&["run", "--verify-hits", "5%", "--verify-seed", "7"]));
+    assert_snapshot!("verify-hits-show", project.run(&["show"]));
+    assert_snapshot!("verify-hits-share", project.run(&["run", "--verify-hits", "5"]));
+}
+
+#[test]
 fn graph_in_every_format() {
     let project = Project::new(PIPELINE);
     for format in ["text", "mermaid", "dot"] {

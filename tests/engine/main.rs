@@ -16,3 +16,4 @@ mod record;
 mod stop;
 mod storage;
 mod together;
+mod verify;

@@ -181,6 +181,22 @@ impl Run {
                 }
                 self.outputs.insert(text("port"), text("path").into());
             }
+            "copy" => {
+                fs::copy(text("file"), self.folder("output-dir").join(text("path")))?;
+                self.outputs.insert(text("port"), text("path").into());
+            }
+            "metric-from" => {
+                let value: f64 = fs::read_to_string(text("file"))?.trim().parse()?;
+                say(
+                    &json!({"kind": "event", "event": "metric", "name": step["name"], "unit": step["unit"], "value": value}),
+                )?;
+            }
+            "fail-if" => {
+                if Path::new(&text("file")).exists() {
+                    say(&json!({"kind": "error", "class": step["class"], "message": "it is broken"}))?;
+                    exit(1)
+                }
+            }
             "take" => {
                 // Held, and touched, so that it is memory and not only room for it.
                 let held = vec![1u8; usize::try_from(number("bytes"))?];

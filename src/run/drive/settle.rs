@@ -10,7 +10,9 @@ use crate::{
     digest::Digest,
     lineage::RunEnd,
     plan::ActionKey,
-    record::{ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome, flatten},
+    record::{
+        ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, flatten,
+    },
     run::{
         RunError, RunSummary, StageSummary,
         inputs::Settled,
@@ -216,13 +218,17 @@ impl Driver<'_> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, began: Instant) -> Result<RunSummary, RunError> {
+    pub(super) fn finish(
+        mut self,
+        began: Instant,
+        verified: Vec<VerifiedHit>,
+    ) -> Result<RunSummary, RunError> {
         self.check_targets(true)?;
         if let Err(error) = self.shared.folders.finish() {
             // The next run tries again.
             tracing::warn!(%error, "the run's private folder could not be removed");
         }
-        let outcome = self.outcome();
+        let outcome = self.outcome(&verified);
         let at = Timestamp::now();
         match self.attest(outcome, at) {
             Ok(statement) => self.recorder.note(&RunEvent::Attested {
@@ -249,7 +255,7 @@ impl Driver<'_> {
             counts,
         })?;
         let stages = self.summaries.into_iter().flatten().collect();
-        Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, duration })
+        Ok(RunSummary { run: self.shared.run, outcome, stages, targets: self.verdicts, verified, duration })
     }
 
     /// Makes the statement that names every stage.
@@ -266,7 +272,7 @@ impl Driver<'_> {
         Ok(self.shared.attestor.run(outcome, &ends, &self.verdicts, at)?)
     }
 
-    fn outcome(&self) -> RunOutcome {
+    fn outcome(&self, verified: &[VerifiedHit]) -> RunOutcome {
         let counted = || {
             let both = self.summaries.iter().zip(&self.actions);
             both.filter_map(|(summary, action)| summary.as_ref().filter(|_| !action.continue_on_error))
@@ -279,7 +285,9 @@ impl Driver<'_> {
         };
         if cancelled {
             RunOutcome::Cancelled
-        } else if counted().any(|summary| summary.outcome == Outcome::Failed) {
+        } else if counted().any(|summary| summary.outcome == Outcome::Failed)
+            || verified.iter().any(|hit| !hit.verdict.is_sound())
+        {
             RunOutcome::Failed
         } else if counted().any(gate_failed)
             || self.verdicts.iter().any(|verdict| verdict.status == GateStatus::Failed)

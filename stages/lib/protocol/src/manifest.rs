@@ -105,7 +105,7 @@ impl Default for Resources {
 pub enum Determinism {
     /// The same bytes.
     Bitwise,
-    /// The same numbers within a tolerance.
+    /// The same metrics within 5 % of their value, times apart; bytes may differ.
     Tolerance,
     /// Measurements: nothing is promised.
     #[default]
