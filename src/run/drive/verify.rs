@@ -130,8 +130,13 @@ impl Driver<'_> {
                     return Some(HitVerdict::Failed { failure: failure::from_store(&error) });
                 }
             };
-            let miss =
-                Miss { key: result.key, material: result.material.clone(), inputs, reasons: Vec::new() };
+            let miss = Miss {
+                key: result.key,
+                material: result.material.clone(),
+                inputs,
+                reasons: Vec::new(),
+                notes: Vec::new(),
+            };
             let (determinism, store) = (action.program.manifest.determinism, shared.store.clone());
             let job = Arc::new(Job { action, miss: Box::new(miss), grant, cancel: shared.cancel.clone() });
             let stored = Arc::clone(&result);
