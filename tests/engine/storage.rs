@@ -75,7 +75,7 @@ fn with_small_store(size: &str) -> Option<(Project, SmallDisk)> {
 #[test]
 fn a_full_disk_under_the_store_fails_the_stage_and_keeps_the_store_sound() {
     let Some((project, disk)) = with_small_store("3m") else { return };
-    let ran = project.run(vec![big("small", 500), big("large", 4000)]);
+    let ran = project.run(vec![big("small", 500), big("large", 4000).after("small")]);
     assert_eq!((ran.outcome("small"), ran.outcome("large")), (Outcome::Ran, Outcome::Failed));
     let told = project.neutral(&ran.failure("large"));
     assert!(told.starts_with("Environment/Environment: cannot write <project>/disk/store/tmp/"), "{told}");
@@ -84,7 +84,7 @@ fn a_full_disk_under_the_store_fails_the_stage_and_keeps_the_store_sound() {
     assert!(report.damage.is_empty() && report.entries == 1 && report.leftovers == 0, "{report:?}");
     // With room, the run goes on where it was.
     disk.remount("size=20m");
-    let ran = project.run(vec![big("small", 500), big("large", 4000)]);
+    let ran = project.run(vec![big("small", 500), big("large", 4000).after("small")]);
     assert_eq!((ran.outcome("small"), ran.outcome("large")), (Outcome::Cached, Outcome::Ran));
 }
 
