@@ -55,7 +55,13 @@ impl Stage for TensorRt {
             .metric("layers.int8", "layers that compute on 8-bit integers")
             .metric("layers.fp16", "layers that compute on half floats")
             .metric("layers.fp32", "layers that compute on floats")
-            .resources(Resources { cpus: 2, memory: 8 << 30, gpus: 1, exclusive: true, ..Resources::default() })
+            .resources(Resources {
+                cpus: 2,
+                memory: 8 << 30,
+                gpus: 1,
+                exclusive: true,
+                ..Resources::default()
+            })
             .determinism(Determinism::None)
             .probes()
     }
