@@ -151,6 +151,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Mapping, LockError> {
     let wrong = |reason: String| LockError::Format { path: path.to_owned(), reason };
     let value: Yaml = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let Yaml::Mapping(map) = value else { return Err(wrong("it is no map".to_owned())) };
+    if let Some(stages) = map.get("stages")
+        && !matches!(stages, Yaml::Mapping(_) | Yaml::Null)
+    {
+        return Err(wrong("its `stages` are no map".to_owned()));
+    }
     match map.get("schema").and_then(Yaml::as_str) {
         Some(SCHEMA) => Ok(map),
         Some(other) => Err(wrong(format!("its schema is {other}; {SCHEMA} is wanted"))),

@@ -113,28 +113,77 @@ pub(super) fn kill_marked(token: &str, since: Option<(i32, Duration)>) -> usize 
             Some((first, age)) if age < ROUND_TRIP => after(first),
             _ => all(),
         };
-        let found: Vec<i32> = candidates.into_iter().filter(|pid| kill_if_marked(*pid, &wanted)).collect();
-        if found.is_empty() {
+        let looks: Vec<Look> = candidates.into_iter().map(|pid| kill_if_marked(pid, &wanted)).collect();
+        killed += looks.iter().filter(|look| **look == Look::Killed).count();
+        if looks.iter().all(|look| *look == Look::Other) {
             break;
         }
-        killed += found.len();
+        if looks.contains(&Look::Loading) {
+            // The system fills a new program's memory within microseconds, where it has a processor to do so.
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     killed
 }
 
-fn kill_if_marked(pid: i32, wanted: &str) -> bool {
-    let marked = || {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    if !marked() {
-        return false;
+/// What a look at a process showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Killed,
+    /// Without the token.
+    Other,
+    /// It ended before it could be asked, and may have started another one first.
+    Gone,
+    /// Between two programs (`execve`), where its environment can't be read.
+    Loading,
+}
+
+fn kill_if_marked(pid: i32, wanted: &str) -> Look {
+    match look(pid, wanted) {
+        Some(look) => look,
+        None => match Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+            // Asked again now that the handle stands for one process: the number may have gone to another one in between.
+            Some(handle) => {
+                look(pid, wanted).unwrap_or_else(|| match pidfd_send_signal(&handle, Signal::KILL) {
+                    Ok(()) => Look::Killed,
+                    Err(_) => Look::Gone,
+                })
+            }
+            None => Look::Gone,
+        },
     }
-    let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return false;
+}
+
+/// Nothing where the process has the token.
+fn look(pid: i32, wanted: &str) -> Option<Look> {
+    let environment = match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environment) => environment,
+        // Another user's.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Some(Look::Other),
+        Err(_) => return Some(Look::Gone),
     };
-    // Asked again now that the handle stands for one process: the number may have gone to another one in between.
-    marked() && pidfd_send_signal(&handle, Signal::KILL).is_ok()
+    if environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
+        return None;
+    }
+    if !environment.is_empty() {
+        return Some(Look::Other);
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    Some(stat.ok().and_then(|stat| without_environment(&stat)).unwrap_or(Look::Gone))
+}
+
+/// Why a process shows no environment, by its line in `/proc/PID/stat` (proc_pid_stat(5)).
+fn without_environment(stat: &str) -> Option<Look> {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let (state, flags, env_end) = (*fields.first()?, fields.get(6)?, fields.get(48)?);
+    Some(match (state, flags.parse::<u64>().ok()?, env_end.parse::<u64>().ok()?) {
+        ("Z" | "X", _, _) => Look::Gone,
+        (_, flags, _) if flags & KERNEL_THREAD != 0 => Look::Other,
+        // Its memory has no place for an environment yet.
+        (_, _, 0) => Look::Loading,
+        _ => Look::Other,
+    })
 }
 
 #[cfg(test)]

@@ -621,14 +621,14 @@ fn a_command_stage_goes_with_its_own_keys() {
     let stage = &spec.stages[0];
     assert_eq!((stage.command().unwrap().lines.len(), stage.outs.len(), stage.frozen), (2, 3, true));
     insta::assert_snapshot!(said("version: 1\nstages:\n  a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }\n"), @r"
-    pipeline.yaml:3:31: error[spec::misplaced-key]: `with` of stage `a` does not go with `cmd`
+    pipeline.yaml:3:32: error[spec::misplaced-key]: `with` of stage `a` does not go with `cmd`
       3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
         |                                ^^^^
       3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
         |        ^^^ this says what it runs
       help: write the values into the command, as in `--epochs ${{ params.epochs }}`, or give them under `env`
 
-    pipeline.yaml:3:41: error[spec::workflow-key]: `steps` is a key of a GitHub workflow, not of a stage
+    pipeline.yaml:3:42: error[spec::workflow-key]: `steps` is a key of a GitHub workflow, not of a stage
       3 |   a: { cmd: ./x.sh, deps: [a], with: {}, steps: [] }
         |                                          ^^^^^
       help: a stage runs one program, named by `uses`, or one command, given by `cmd`

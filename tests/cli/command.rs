@@ -97,7 +97,7 @@ fn frozen_keeps_and_always_repeats() {
     let text = r#"version: 1
 stages:
   kept: { cmd: "cat in > kept", deps: [in], outs: [kept] }
-  each: { cmd: "echo x >> log; cp log each", outs: [each], always: true }
+  each: { cmd: "echo x >> log; cp log each", outs: [each], needs: [kept], always: true }
 "#;
     let project = Project::new(text);
     project.write("in", "1");

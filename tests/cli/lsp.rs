@@ -212,3 +212,20 @@ fn what_it_does_not_know_is_answered_and_the_end_is_orderly() {
     assert_eq!(editor.at("textDocument/hover", "never-opened.yaml", 0, 0), Value::Null);
     editor.end();
 }
+
+#[test]
+fn what_the_project_lacks_is_told_where_it_is_needed() {
+    let project = Project::new("version: 1\n");
+    project.write("stagewright.toml", "[stages]\npaths = ['stages']\n");
+    project.write("stages/stagewright-stage-lame", "#!/bin/sh\necho limping >&2; exit 3\n");
+    let program = project.path("stages/stagewright-stage-lame");
+    std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    project.write("dvc.lock", "schema: '2.0'\nstages: [no, map]\n");
+    let mut editor = Editor::start(project);
+    let lame = editor.open("pipeline.yaml", "version: 1\nstages:\n  a: { uses: lame }\n");
+    let lock = editor.open("dvc.yaml", "stages:\n  a: { cmd: make }\n");
+    let place = std::fs::canonicalize(editor.project.path(".")).unwrap();
+    let told = serde_json::to_string_pretty(&[lame, lock]).unwrap();
+    assert_snapshot!("lsp-project", told.replace(&*place.to_string_lossy(), "<project>"));
+    editor.end();
+}

@@ -162,7 +162,6 @@ fn a_stages_own_patience_goes_before_that_of_the_run() {
 }
 
 #[test]
-#[ignore = "fails in most runs since the merge with command stages, for a reason not found yet"]
 fn what_leaves_its_session_is_ended_with_the_stage() {
     let project = Project::new();
     let leave = |name: &str| json!({"step": "leave", "file": project.path(name)});

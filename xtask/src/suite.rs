@@ -15,8 +15,9 @@ pub fn run() -> Outcome {
     step::run("format", &mut cargo(&["fmt", "--all", "--check"]))
         .map_err(|error| format!("{error}; `cargo fmt --all` puts it right"))?;
     step::run("lints", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    // Tests of the orchestrator run the stages' programs, which cargo builds for no package but their own.
-    step::run("build", &mut cargo(&["build", "--workspace", "--bins"]))?;
+    // Tests of the orchestrator run the stages' programs, which cargo builds for no package but their own. Together with the
+    // tests, because the features of their dependencies would have everything compiled a second time.
+    step::run("build", &mut cargo(&["build", "--workspace", "--bins", "--tests", "--examples"]))?;
     if step::answers(&mut cargo(&["nextest", "--version"])) {
         step::run("tests", &mut cargo(&["nextest", "run", "--workspace"]))?;
     } else {

@@ -77,3 +77,18 @@ fn what_can_not_be_is_refused_with_its_place() {
     ];
     insta::assert_snapshot!(cases.join("\n------\n"));
 }
+
+#[test]
+fn deps_of_a_program_that_calls_a_port_so_are_refused() {
+    let mut machine = machine();
+    let program = program("picky", &[("deps", optional("file"))], &[], json!({}), &[]);
+    machine.catalog.insert("picky".to_owned(), program);
+    let text = "version: 1\nstages:\n  a: { uses: picky, deps: [data/raw] }\n";
+    let found = machine.compile(text).unwrap_err();
+    insta::assert_snapshot!(rendered(&found, text), @r"
+    pipeline.yaml:3:28: error[plan::deps-port]: stage program `picky` has an input `deps` of its own
+      3 |   a: { uses: picky, deps: [data/raw] }
+        |                            ^^^^^^^^
+      help: bind paths to it under `inputs`
+    ");
+}

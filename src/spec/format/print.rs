@@ -161,8 +161,11 @@ impl Printer {
                     }
                 }
                 let mut lines = self.block(entry.value, indent + 2, entry.place);
-                if entry.key.is_none() && anchor.is_empty() && trail.is_empty() {
-                    return behind_dash(lines, indent);
+                if entry.key.is_none() && anchor.is_empty() {
+                    let mut item = behind_dash(lines, indent);
+                    // A comment behind a dash that stands alone would be read as one above what follows.
+                    item.splice(0..0, entry.trail.map(|comment| format!("{pad}{comment}")));
+                    return item;
                 }
                 lines.insert(0, format!("{head}{anchor}{trail}"));
                 lines

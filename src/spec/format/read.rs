@@ -209,6 +209,7 @@ pub(super) fn read(text: &str) -> Result<Document, FormatError> {
         pending: Vec::new(),
         trails: Vec::new(),
         last: None,
+        begun: None,
         aliases: false,
     };
     loop {
@@ -238,6 +239,8 @@ struct Reader<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> {
     trails: Vec<Option<String>>,
     /// The entry that the last word belongs to.
     last: Option<usize>,
+    /// Start of the line on which the last entry began.
+    begun: Option<usize>,
     aliases: bool,
 }
 
@@ -349,7 +352,9 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
                 });
             }
             let lead = self.pending.drain(..).map(|(_, line)| line).collect();
-            let blank = blank_above(self.text, span.start)
+            // Of several that begin on one line, the outermost has the blank line above it.
+            let blank = self.begun.replace(start) != Some(start)
+                && blank_above(self.text, span.start)
                 && self.text[start..span.start].trim_start_matches(['-', ' ']).is_empty();
             let number = self.trails.len();
             self.trails.push(None);
