@@ -52,6 +52,7 @@ fn compile(spec: &PipelineSpec) {
             file: "pipeline.yaml".into(),
             path_exists: &|_| PathKind::Missing,
             hash_files: &|_| Ok(String::new()),
+            release: None,
         },
     );
     if let Err(findings) = compiled {

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod plugin;
 pub mod project;
 pub mod record;
+pub mod release;
 pub mod remote;
 pub mod run;
 pub mod spec;

@@ -36,14 +36,14 @@ pub fn run(scene: &Scene, args: &DiffArgs) -> Result<Exit, CliError> {
     if args.json {
         screen::print_json(&found)?;
     } else {
-        print!("{}", text(&found, &from, &to));
+        print!("{}", text(&found, &heading(&from, &to)));
     }
     Ok(Exit::Success)
 }
 
-fn text(found: &RunDiff, from: &RunRecord, to: &RunRecord) -> String {
-    let mut text = format!(
-        "{} → {}  {}\n",
+fn heading(from: &RunRecord, to: &RunRecord) -> String {
+    format!(
+        "{} → {}  {}",
         style(from.run.short()).bold(),
         style(to.run.short()).bold(),
         if from.pipeline == to.pipeline {
@@ -51,7 +51,12 @@ fn text(found: &RunDiff, from: &RunRecord, to: &RunRecord) -> String {
         } else {
             format!("{} → {}", from.pipeline, to.pipeline)
         }
-    );
+    )
+}
+
+/// What differs, under a heading.
+pub fn text(found: &RunDiff, heading: &str) -> String {
+    let mut text = format!("{heading}\n");
     for stage in &found.stages {
         text.push_str(&one(stage));
     }

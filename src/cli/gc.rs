@@ -9,6 +9,7 @@ use clap::Args;
 use stagewright::{
     lineage::Ledger,
     record::History,
+    release,
     store::{LocalStore, StoreLock},
 };
 
@@ -16,8 +17,8 @@ use super::{CliError, Exit, Scene, screen};
 
 /// Remove results that were not used for long, and bytes that nothing leads to
 ///
-/// The last result of every stage stays, whatever its age, and so do data that was ever added, lineage statements, and all that is
-/// younger than an hour.
+/// The last result of every stage stays, whatever its age, and so do the results that a release names, data that was ever added,
+/// lineage statements, and all that is younger than an hour.
 #[derive(Args)]
 pub struct GcArgs {
     /// Say what would be removed, remove nothing
@@ -34,7 +35,8 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
     let _alone = alone(&store)?;
     let days = args.older_than.unwrap_or(config.keep_days);
     let age = Duration::from_secs(u64::from(days) * 86_400);
-    let roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
+    let mut roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
+    roots.extend(release::pinned(&config.root)?.into_iter().map(|key| key.0));
     // Evidence outlives what it is about, and data of another branch may be nowhere else.
     let ledger = Ledger::load(&config.state_dir)?;
     let mut pinned = store.tracked_blobs()?;

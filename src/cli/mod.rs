@@ -22,6 +22,7 @@ mod pipeline;
 mod plan;
 mod pull;
 mod push;
+mod release;
 mod remote;
 mod run;
 mod runs;
@@ -84,6 +85,7 @@ enum Command {
     Checkout(checkout::CheckoutArgs),
     DiffData(diff_data::DiffDataArgs),
     Remote(remote::RemoteArgs),
+    Release(release::ReleaseArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Fetch(pull::FetchArgs),
@@ -142,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Checkout(args) => checkout::run(&scene, &args),
         Command::DiffData(args) => diff_data::run(&scene, &args),
         Command::Remote(args) => remote::run(&scene, &args),
+        Command::Release(args) => release::run(&scene, &args),
         Command::Push(args) => push::run(&scene, &args),
         Command::Pull(args) => pull::pull(&scene, &args),
         Command::Fetch(args) => pull::fetch(&scene, &args),

@@ -135,6 +135,7 @@ impl From<ProjectError> for CliError {
                 Self::user("which pipeline file?").hint(format!("name one of {}", names.join(", ")))
             }
             ProjectError::Read { .. } | ProjectError::Outside { .. } => Self::user(&error),
+            ProjectError::Release(error) => error.into(),
             ProjectError::Lock(_) => Self::user(&error)
                 .hint("`git checkout` brings the last good one back; without it every stage runs"),
             ProjectError::Programs(_) => {

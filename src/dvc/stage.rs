@@ -5,8 +5,8 @@ use crate::spec::{
     fields::{self},
     tree::{Node, NodeData},
     types::{
-        CommandSpec, Data, Dialect, DvcSpec, Name, OutKind, OutSpec, Settings as Common, Span, Spanned,
-        StageSpec, Value, WorkSpec,
+        CommandSpec, Data, Dialect, DvcSpec, Name, OutKind, OutSpec, Span, Spanned, StageSpec, Value,
+        WorkSpec,
     },
 };
 
@@ -242,30 +242,9 @@ fn one(name: Name, node: &Node, site: &Site<'_>, loader: &mut Loader<'_, '_>) {
 }
 
 fn empty(name: Name) -> StageSpec {
-    StageSpec {
-        work: WorkSpec::Command(CommandSpec {
-            span: name.span.clone(),
-            lines: Vec::new(),
-            folder: None,
-            dialect: Dialect::Native,
-        }),
-        name,
-        broken: false,
-        inputs: Vec::new(),
-        deps: Vec::new(),
-        outs: Vec::new(),
-        with: None,
-        outputs: Vec::new(),
-        needs: Vec::new(),
-        matrix: None,
-        condition: None,
-        env: Vec::new(),
-        secrets: Vec::new(),
-        seed: None,
-        frozen: false,
-        always: false,
-        settings: Common::default(),
-    }
+    let command =
+        CommandSpec { span: name.span.clone(), lines: Vec::new(), folder: None, dialect: Dialect::Native };
+    StageSpec::new(name, WorkSpec::Command(command))
 }
 
 /// A command that is a text is run line by line, one that is a list item by item.

@@ -85,8 +85,17 @@ impl<'a> Compilation<'a> {
     }
 
     fn run(&self, findings: &mut Vec<Diagnostic>) -> Option<Plan> {
-        let CompileInputs { overrides, catalog: _, host, git, env, file, path_exists: _, hash_files } =
-            self.inputs;
+        let CompileInputs {
+            overrides,
+            catalog: _,
+            host,
+            git,
+            env,
+            file,
+            path_exists: _,
+            hash_files,
+            release,
+        } = self.inputs;
         let outer = Scope {
             params: &self.params,
             host,
@@ -192,8 +201,15 @@ impl<'a> Compilation<'a> {
             .collect();
         let mut warnings = roles::mixed(&instances, &bindings);
         let line = |at| self.spec.sources.line(at);
-        let targets =
-            targets::resolve_all(&self.spec.targets, &instances, &scope, line, findings, &mut warnings);
+        let targets = targets::resolve_all(
+            &self.spec.targets,
+            &instances,
+            &scope,
+            release.as_ref(),
+            line,
+            findings,
+            &mut warnings,
+        );
         let search = search::resolve(self.spec, &instances, &scope, findings);
 
         for (index, (instance, resolved)) in instances.all.iter().zip(&resolved).enumerate() {

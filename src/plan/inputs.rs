@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Overrides, Program};
+use super::{Overrides, Program, ReleasedMetrics};
 
 /// What stands at a path of the work tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +39,8 @@ pub struct CompileInputs<'a> {
     /// `hashFiles()`: SHA-256, in hex, of the digests of the files that match the patterns, in the order of their paths; empty
     /// where none does. Patterns are relative to the project root; one that starts with `!` takes files out again.
     pub hash_files: &'a dyn Fn(&[String]) -> Result<String, String>,
+    /// The last release, where there is one; targets are the only ones to ask for it ([`compares_with_release`]).
+    ///
+    /// [`compares_with_release`]: super::compares_with_release
+    pub release: Option<ReleasedMetrics>,
 }

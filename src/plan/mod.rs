@@ -52,5 +52,9 @@ pub use crate::catalog::{Command, Piece, Program, Shell, Start};
 pub use crate::spec::types::OutKind;
 pub use command::{COMMAND, DEPS};
 pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
-pub use types::{Action, Binding, Bound, FailureClass, Limits, Out, Plan, Retry, Source, StageId, Target};
+pub use targets::compares_with_release;
+pub use types::{
+    Action, Against, Binding, Bound, FailureClass, Limits, Out, Plan, ReleasedMetrics, Retry, Source,
+    StageId, Target,
+};
 pub use variables::RunText;

@@ -7,12 +7,12 @@ use crate::spec::{
     Diagnostic,
     expression::StageReference,
     nearest::suggestion,
-    types::{BoundSpec, MetricReference, TargetSpec, Value as Written},
+    types::{BoundSpec, MetricReference, PipelineSpec, TargetSpec, Value as Written},
     units::{Dimension, Quantity, unit_named},
 };
 
 use super::{
-    Bound, StageId, Target,
+    Against, Bound, ReleasedMetrics, StageId, Target,
     evaluate::Scope,
     instances::{Instance, Instances},
     values::{described, resolve},
@@ -26,11 +26,12 @@ pub(super) fn resolve_all(
     specs: &[TargetSpec],
     instances: &Instances<'_>,
     scope: &Scope<'_>,
+    release: Option<&ReleasedMetrics>,
     line: impl Fn(usize) -> usize,
     findings: &mut Vec<Diagnostic>,
     warnings: &mut Vec<String>,
 ) -> Vec<Target> {
-    let mut resolver = Resolver { instances, scope, warnings };
+    let mut resolver = Resolver { instances, scope, release, warnings };
     specs
         .iter()
         .filter_map(|spec| {
@@ -43,7 +44,23 @@ pub(super) fn resolve_all(
 struct Resolver<'a> {
     instances: &'a Instances<'a>,
     scope: &'a Scope<'a>,
+    release: Option<&'a ReleasedMetrics>,
     warnings: &'a mut Vec<String>,
+}
+
+/// Whether a target compares with the last release, so that it has to be looked for.
+pub fn compares_with_release(spec: &PipelineSpec) -> bool {
+    spec.targets.iter().any(|target| match &target.bound {
+        BoundSpec::MaxDrop(against, _) | BoundSpec::MaxRatio(against, _) => {
+            RELEASE.contains(&release_word(against))
+        }
+        BoundSpec::AtMost(_) | BoundSpec::AtLeast(_) => false,
+    })
+}
+
+/// What a reference starts with, which may be a word for the last release.
+fn release_word(reference: &MetricReference) -> &str {
+    reference.stage.as_ref().map_or(reference.metric.as_str(), |stage| stage.stage.as_str())
 }
 
 impl Resolver<'_> {
@@ -60,7 +77,7 @@ impl Resolver<'_> {
                 Bound::AtLeast(self.amount(&what, value, unit.as_deref(), findings)?)
             }
             BoundSpec::MaxDrop(against, value) => {
-                let (stage, metric) =
+                let against =
                     self.against(&spec.name.value, stage, &metric, against, unit.as_deref(), findings)?;
                 let value = not_negative(
                     &what,
@@ -68,14 +85,14 @@ impl Resolver<'_> {
                     self.amount(&what, value, unit.as_deref(), findings)?,
                     findings,
                 )?;
-                Bound::DropAtMost { stage, metric, value }
+                Bound::DropAtMost { against, value }
             }
             BoundSpec::MaxRatio(against, value) => {
-                let (stage, metric) =
+                let against =
                     self.against(&spec.name.value, stage, &metric, against, unit.as_deref(), findings)?;
                 let ratio = self.ratio(&what, value, findings)?;
                 let value = not_negative(&what, value, ratio, findings)?;
-                Bound::RatioAtMost { stage, metric, value }
+                Bound::RatioAtMost { against, value }
             }
         };
         Some(Target { name: spec.name.value.clone(), line, stage: self.id(stage), metric, bound })
@@ -119,18 +136,11 @@ impl Resolver<'_> {
         reference: &MetricReference,
         unit: Option<&str>,
         findings: &mut Vec<Diagnostic>,
-    ) -> Option<(StageId, String)> {
-        let word = reference.stage.as_ref().map_or(reference.metric.as_str(), |stage| stage.stage.as_str());
+    ) -> Option<Against> {
+        let word = release_word(reference);
         if RELEASE.contains(&word) && !self.instances.declares(word) {
-            findings.push(
-                Diagnostic::error(
-                    "plan::release",
-                    format!("target `{target}` compares with the last release, and this version knows no releases"),
-                )
-                .at(reference.span.clone(), "")
-                .hint("compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)"),
-            );
-            return None;
+            let asked = if reference.stage.is_some() { &reference.metric } else { metric };
+            return Some(self.released(stage, asked));
         }
         let listed = self.instances.all[stage]
             .program
@@ -156,7 +166,19 @@ impl Resolver<'_> {
             );
             return None;
         }
-        Some((self.id(other), metric))
+        Some(Against::Stage { stage: self.id(other), metric })
+    }
+
+    /// A metric of the last release. The stage is the target's own: another pipeline may have released another one.
+    fn released(&self, stage: usize, metric: &str) -> Against {
+        let value = self
+            .release
+            .and_then(|release| release.metrics.get(&self.instances.all[stage].id.0)?.get(metric).copied());
+        Against::Release {
+            release: self.release.map(|release| release.name.clone()),
+            metric: metric.to_owned(),
+            value,
+        }
     }
 
     /// Unit of a metric, if the manifest or its name tells. A manifest need not list every metric, so one that it does

@@ -216,20 +216,46 @@ pub enum Bound {
     AtLeast(f64),
     /// metric ≥ other − value: the metric may fall by at most `value` below another one.
     DropAtMost {
-        /// Stage that reports the other metric.
-        stage: StageId,
         /// The other metric.
-        metric: String,
+        against: Against,
         /// Allowed fall, ≥ 0.
         value: f64,
     },
     /// metric ≤ factor · other (ratio of two metrics, for latency and size).
     RatioAtMost {
-        /// Stage that reports the other metric.
-        stage: StageId,
         /// The other metric.
-        metric: String,
+        against: Against,
         /// Allowed ratio.
         value: f64,
     },
+}
+
+/// What a target's metric is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Against {
+    /// A metric of this run.
+    Stage {
+        /// Stage that reports it.
+        stage: StageId,
+        /// The metric.
+        metric: String,
+    },
+    /// A metric that the same stage had in the last release.
+    Release {
+        /// Name of the release; none where there is none yet.
+        release: Option<String>,
+        /// The metric.
+        metric: String,
+        /// Its value there, if it had one.
+        value: Option<f64>,
+    },
+}
+
+/// The last release, as far as targets ask for it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReleasedMetrics {
+    /// Name of the release.
+    pub name: String,
+    /// Values of metrics by stage.
+    pub metrics: BTreeMap<String, BTreeMap<String, f64>>,
 }

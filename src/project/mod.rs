@@ -19,6 +19,7 @@ use crate::{
     dvc::{self, Lock, LockError},
     plan::{self, CompileInputs, Overrides, PathKind, Plan},
     record::git_state,
+    release::{self, ReleaseError},
     spec::{self, Diagnostic, PipelineSpec, Sources},
 };
 
@@ -65,6 +66,9 @@ pub enum ProjectError {
     /// Stage programs that the pipeline uses are there and do not work.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Programs(Vec<CatalogError>),
+    /// The releases that a target compares with can't be read.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// The lock file of a DVC pipeline can't be read.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -204,6 +208,10 @@ impl Draft {
             .then(|| Lock::open(&config.root, &self.file, &self.spec, &config.state_dir).map(Arc::new))
             .transpose()?;
         let hash = HashFiles::new(&config.root);
+        let release = match plan::compares_with_release(&self.spec) {
+            true => release::last(&config.root)?.map(|release| release.manifest.metrics()),
+            false => None,
+        };
         let plan = plan::compile(
             &self.spec,
             CompileInputs {
@@ -215,6 +223,7 @@ impl Draft {
                 file: self.file.clone(),
                 path_exists: &path_kind,
                 hash_files: &|patterns| hash.digest(patterns),
+                release,
             },
         )
         .map_err(|findings| ProjectError::Invalid {

@@ -4,7 +4,7 @@ use stagewright_protocol::GateStatus;
 
 use super::inputs::Settled;
 use crate::{
-    plan::{Bound, StageId, Target},
+    plan::{Against, Bound, StageId, Target},
     record::{MetricValue, Outcome, TargetVerdict},
 };
 
@@ -35,23 +35,32 @@ fn judge<'a>(
     bound: &mut Option<f64>,
 ) -> Option<(GateStatus, String)> {
     let own = settled(&target.stage)?;
-    let other = match &target.bound {
+    let against = match &target.bound {
         Bound::AtMost(_) | Bound::AtLeast(_) => None,
-        Bound::DropAtMost { stage, metric, .. } | Bound::RatioAtMost { stage, metric, .. } => {
-            Some((stage, metric, settled(stage)?))
-        }
+        Bound::DropAtMost { against, .. } | Bound::RatioAtMost { against, .. } => Some(against),
+    };
+    // Both have to have ended before anything is said.
+    let other = match against {
+        Some(Against::Stage { stage, .. }) => Some(settled(stage)?),
+        Some(Against::Release { .. }) | None => None,
     };
     let found = match metric(own, &target.stage, &target.metric) {
         Ok(found) => found,
         Err(verdict) => return Some(verdict),
     };
     *value = Some(found.value);
-    let reference = match other {
-        None => None,
-        Some((stage, name, settled)) => match metric(settled, stage, name) {
-            Ok(found) => Some((stage, name, found.value)),
+    let reference = match (against, other) {
+        (Some(Against::Stage { stage, metric: name }), Some(settled)) => match metric(settled, stage, name) {
+            Ok(found) => Some((format!("{name} of `{stage}`"), found.value)),
             Err(verdict) => return Some(verdict),
         },
+        (Some(Against::Release { release, metric, value }), _) => {
+            match released(target, release.as_deref(), metric, *value) {
+                Ok(found) => Some(found),
+                Err(reason) => return Some((GateStatus::NotApplicable, reason)),
+            }
+        }
+        _ => None,
     };
     let unit = found.unit.as_deref().map_or_else(String::new, |unit| format!(" {unit}"));
     let show = |value: f64| format!("{}{unit}", number(value));
@@ -64,15 +73,15 @@ fn judge<'a>(
         (Bound::AtLeast(limit), _) => {
             (*limit, found.value - limit, format!("at least {} is wanted", show(*limit)))
         }
-        (Bound::DropAtMost { value, .. }, Some((stage, name, other))) => (
+        (Bound::DropAtMost { value, .. }, Some((name, other))) => (
             other - value,
             found.value - (other - value),
-            format!("{name} of `{stage}` is {}, from which it may drop by {}", show(other), apart(*value)),
+            format!("{name} is {}, from which it may drop by {}", show(other), apart(*value)),
         ),
-        (Bound::RatioAtMost { value, .. }, Some((stage, name, other))) => (
+        (Bound::RatioAtMost { value, .. }, Some((name, other))) => (
             other * value,
             other * value - found.value,
-            format!("{name} of `{stage}` is {}, of which it may be {} times", show(other), number(*value)),
+            format!("{name} is {}, of which it may be {} times", show(other), number(*value)),
         ),
         (Bound::DropAtMost { .. } | Bound::RatioAtMost { .. }, None) => return None,
     };
@@ -84,6 +93,20 @@ fn judge<'a>(
     } else {
         (GateStatus::Failed, format!("{what}; {wanted}: missed by {}", apart(-spare)))
     })
+}
+
+/// What the last release had, in words and as a number. A first release has none to be compared with.
+fn released(
+    target: &Target,
+    release: Option<&str>,
+    metric: &str,
+    value: Option<f64>,
+) -> Result<(String, f64), String> {
+    let Some(release) = release else { return Err("there is no release to compare with yet".to_owned()) };
+    match value {
+        Some(value) => Ok((format!("{metric} of release `{release}`"), value)),
+        None => Err(format!("release `{release}` has no {metric} of `{}` to compare with", target.stage)),
+    }
 }
 
 fn metric<'a>(

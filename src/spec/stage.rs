@@ -9,26 +9,26 @@ use super::{
     pipeline::region,
     settings,
     tree::{Node, NodeData},
-    types::{Condition, MatrixSpec, Name, OutKind, Settings, Spanned, StageSpec, UsesSpec, Value, WorkSpec},
+    types::{Condition, MatrixSpec, Name, OutKind, Spanned, StageSpec, UsesSpec, Value, WorkSpec},
 };
-
-const KEYS: &[&str] = &[
+/// Keys of a stage in the order of the canonical form: what it does stands first.
+pub(super) const KEYS: &[&str] = &[
     "uses",
     "cmd",
     "wdir",
-    "deps",
-    "outs",
-    "metrics",
-    "plots",
-    "frozen",
-    "always",
-    "inputs",
-    "with",
-    "outputs",
+    "if",
     "needs",
     "matrix",
     "strategy",
-    "if",
+    "frozen",
+    "always",
+    "deps",
+    "inputs",
+    "with",
+    "outs",
+    "outputs",
+    "metrics",
+    "plots",
     "env",
     "secrets",
     "seed",
@@ -68,28 +68,13 @@ fn read_keys(name: &Name, node: &Node, findings: &mut Findings) -> StageSpec {
     if !reference::is_stage_name(&name.value) {
         findings.push(reference::stage_name_error(&name.value, name.span.clone()));
     }
-    let mut stage = StageSpec {
-        name: name.clone(),
-        broken: false,
-        work: WorkSpec::Uses(UsesSpec {
+    let mut stage = StageSpec::new(
+        name.clone(),
+        WorkSpec::Uses(UsesSpec {
             program: Spanned::new(String::new(), name.span.clone()),
             cache_version: None,
         }),
-        inputs: Vec::new(),
-        deps: Vec::new(),
-        outs: Vec::new(),
-        with: None,
-        outputs: Vec::new(),
-        needs: Vec::new(),
-        matrix: None,
-        condition: None,
-        env: Vec::new(),
-        secrets: Vec::new(),
-        seed: None,
-        frozen: false,
-        always: false,
-        settings: Settings::default(),
-    };
+    );
     let before = findings.len();
     let entries = fields::map(node, &what, findings);
     if findings.len() > before {

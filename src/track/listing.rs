@@ -1,7 +1,8 @@
 //! DVC's listing of a folder, the object that ends in `.dir`.
 //!
 //! Its bytes are hashed, so they are written as Python's `json.dumps(list, sort_keys=True)` writes them: `", "` and `": "` between
-//! things, all that is not printable ASCII as `\uXXXX` (pairs for what lies above U+FFFF), sorted by path, no newline at the end.
+//! things, all that is not printable ASCII as a `\u` escape of four hex digits (two of them above U+FFFF), sorted by path, no
+//! newline at the end.
 
 use serde::Deserialize;
 

@@ -13,6 +13,7 @@ mod lineage;
 mod lsp;
 mod pipeline;
 mod records;
+mod releases;
 mod remotes;
 mod secrets;
 mod sweeps;

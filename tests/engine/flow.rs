@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 use stagewright::{
-    plan::{Bound, StageId, Target},
+    plan::{Against, Bound, StageId, Target},
     record::{Outcome, RunEvent, RunOutcome, RunState, list_runs, read_run},
     run::{Force, RunError, RunOptions, Selection},
 };
@@ -304,9 +304,13 @@ fn targets_are_judged_in_words() {
         ),
         off,
     ]);
-    let int8 = || StageId("fp32".to_owned());
-    let drop = |value| Bound::DropAtMost { stage: int8(), metric: "top1".to_owned(), value };
-    let ratio = |value| Bound::RatioAtMost { stage: int8(), metric: "ms".to_owned(), value };
+    let fp32 = |metric: &str| Against::Stage { stage: StageId("fp32".to_owned()), metric: metric.to_owned() };
+    let drop = |value| Bound::DropAtMost { against: fp32("top1"), value };
+    let ratio = |value| Bound::RatioAtMost { against: fp32("ms"), value };
+    let released = |release: Option<&str>, value| Bound::DropAtMost {
+        against: Against::Release { release: release.map(str::to_owned), metric: "top1".to_owned(), value },
+        value: 1.0,
+    };
     plan.targets = vec![
         target("fast", "fp32", "ms", Bound::AtMost(3.0)),
         target("faster", "fp32", "ms", Bound::AtMost(2.0)),
@@ -315,6 +319,9 @@ fn targets_are_judged_in_words() {
         target("better", "int8", "top1", Bound::AtLeast(95.0)),
         target("kept", "int8", "top1", drop(1.0)),
         target("lost", "int8", "top1", drop(0.5)),
+        target("released", "int8", "top1", released(Some("v1"), Some(92.0))),
+        target("first", "int8", "top1", released(None, None)),
+        target("unlike", "int8", "top1", released(Some("v1"), None)),
         target("third", "int8", "ms", ratio(0.34)),
         target("tenth", "int8", "ms", ratio(0.1)),
         target("absent", "int8", "f1", Bound::AtLeast(1.0)),
@@ -335,12 +342,15 @@ fn targets_are_judged_in_words() {
     exact Passed: ms of `fp32` is 2.5 ms; at most 2.5 ms is wanted: 0 ms to spare
     fast Passed: ms of `fp32` is 2.5 ms; at most 3 ms is wanted: 0.5 ms to spare
     faster Failed: ms of `fp32` is 2.5 ms; at most 2 ms is wanted: missed by 0.5 ms
+    first NotApplicable: there is no release to compare with yet
     good Passed: top1 of `int8` is 90.5 %; at least 90 % is wanted: 0.5 pp to spare
     kept Passed: top1 of `int8` is 90.5 %; top1 of `fp32` is 91.2 %, from which it may drop by 1 pp: 0.3 pp to spare
     lost Failed: top1 of `int8` is 90.5 %; top1 of `fp32` is 91.2 %, from which it may drop by 0.5 pp: missed by 0.2 pp
+    released Failed: top1 of `int8` is 90.5 %; top1 of release `v1` is 92 %, from which it may drop by 1 pp: missed by 0.5 pp
     skipped NotApplicable: `off` was skipped
     tenth Failed: ms of `int8` is 0.8 ms; ms of `fp32` is 2.5 ms, of which it may be 0.1 times: missed by 0.55 ms
     third Passed: ms of `int8` is 0.8 ms; ms of `fp32` is 2.5 ms, of which it may be 0.34 times: 0.05 ms to spare
+    unlike NotApplicable: release `v1` has no top1 of `int8` to compare with
     ");
     let exact = ran.summary.targets.iter().find(|verdict| verdict.target == "lost").unwrap();
     assert_eq!((exact.value, exact.status), (Some(90.5), GateStatus::Failed));

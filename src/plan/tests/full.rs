@@ -107,10 +107,12 @@ fn nine_stages_become_a_plan() {
             ),
             metric: "int8.top1",
             bound: DropAtMost {
-                stage: StageId(
-                    "bench",
-                ),
-                metric: "fp32.top1",
+                against: Stage {
+                    stage: StageId(
+                        "bench",
+                    ),
+                    metric: "fp32.top1",
+                },
                 value: 1.0,
             },
         },
@@ -133,10 +135,12 @@ fn nine_stages_become_a_plan() {
             ),
             metric: "int8.size",
             bound: RatioAtMost {
-                stage: StageId(
-                    "bench",
-                ),
-                metric: "fp32.size",
+                against: Stage {
+                    stage: StageId(
+                        "bench",
+                    ),
+                    metric: "fp32.size",
+                },
                 value: 0.3,
             },
         },

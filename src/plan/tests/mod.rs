@@ -31,6 +31,7 @@ pub(super) struct Machine {
     pub host: BTreeMap<String, Value>,
     pub overrides: Vec<&'static str>,
     pub files: Vec<(&'static str, PathKind)>,
+    pub release: Option<ReleasedMetrics>,
 }
 
 fn port(artifact_type: &str) -> Port {
@@ -232,6 +233,7 @@ impl Machine {
                 ("data/test", PathKind::Folder),
                 ("models/mine.onnx", PathKind::File),
             ],
+            release: None,
         }
     }
 
@@ -262,6 +264,7 @@ impl Machine {
                 git: json!({ "commit": "abc123", "branch": "main" }),
                 env: BTreeMap::from([("USER".to_owned(), "ann".to_owned())]),
                 file: PathBuf::from("pipelines/pipeline.yaml"),
+                release: self.release.clone(),
                 hash_files: &|patterns| match patterns {
                     [one] if one == "broken[" => Err("no pattern".to_owned()),
                     patterns => Ok(format!("digest of {}", patterns.join(" "))),

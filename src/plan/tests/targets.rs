@@ -31,11 +31,11 @@ fn values_are_in_the_metrics_units() {
     8 many[n=2] x.size AtMost(2000.0)
     9 bench x.top1 AtLeast(90.0)
     10 bench x.top1 AtLeast(90.0)
-    11 bench x.p99 RatioAtMost { stage: StageId("many[n=1]"), metric: "x.p99", value: 0.5 }
+    11 bench x.p99 RatioAtMost { against: Stage { stage: StageId("many[n=1]"), metric: "x.p99" }, value: 0.5 }
     12 free rows AtMost(3.0)
     13 free wait AtMost(3000.0)
-    14 bench x.top1 DropAtMost { stage: StageId("bench"), metric: "y.top1", value: 0.5 }
-    15 bench x.top1 DropAtMost { stage: StageId("many[n=1]"), metric: "x.top1", value: 1.0 }
+    14 bench x.top1 DropAtMost { against: Stage { stage: StageId("bench"), metric: "y.top1" }, value: 0.5 }
+    15 bench x.top1 DropAtMost { against: Stage { stage: StageId("many[n=1]"), metric: "x.top1" }, value: 1.0 }
     "#);
 }
 
@@ -54,8 +54,6 @@ fn targets_that_can_not_be_checked() {
   j: { on: bench, metric: x.top1, max-drop-vs: y.top1, value: -1pp }
   k: { on: bench, metric: x.p99, max-ratio-vs: y.p99, value: 2ms }
   l: { on: bench, metric: x.top1, max-drop-vs: \"free:y\", value: 3xy }
-  m: { on: bench, metric: x.top1, max-drop-vs: release, value: 1pp }
-  n: { on: bench, metric: x.top1, max-ratio-vs: \"last-release:x.top1\", value: 0.9 }
   o: { on: bench, metric: x.top1, max-drop-vs: many, value: 1pp }
 "
     )), @r#"
@@ -117,18 +115,8 @@ fn targets_that_can_not_be_checked() {
          |                                                                 ^^^
       help: write a number with one of the units `%`, `pp`
 
-    pipeline.yaml:19:48: error[plan::release]: target `m` compares with the last release, and this version knows no releases
-      19 |   m: { on: bench, metric: x.top1, max-drop-vs: release, value: 1pp }
-         |                                                ^^^^^^^
-      help: compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)
-
-    pipeline.yaml:20:49: error[plan::release]: target `n` compares with the last release, and this version knows no releases
-      20 |   n: { on: bench, metric: x.top1, max-ratio-vs: "last-release:x.top1", value: 0.9 }
-         |                                                 ^^^^^^^^^^^^^^^^^^^^^
-      help: compare with a stage of this pipeline (`max-drop-vs: export:top1`), or give a bound of its own (`min: 91%`)
-
-    pipeline.yaml:21:48: error[plan::matrix-reference]: `many` is a matrix of stages
-      21 |   o: { on: bench, metric: x.top1, max-drop-vs: many, value: 1pp }
+    pipeline.yaml:19:48: error[plan::matrix-reference]: `many` is a matrix of stages
+      19 |   o: { on: bench, metric: x.top1, max-drop-vs: many, value: 1pp }
          |                                                ^^^^ which of them?
       help: write `many[*]` for all, or for example `many[n=1]`
     "#);
@@ -141,4 +129,34 @@ fn a_metric_that_no_manifest_lists_is_a_warning() {
     insta::assert_snapshot!(plan.warnings.join("\n"), @r"
     target `d`: the manifest of stage `bench` lists no metric `x.p9`; there is `<variant>.p99`, `<variant>.size`, `<variant>.top1`
     ");
+}
+
+#[test]
+fn the_last_release_is_compared_with_where_there_is_one() {
+    let text = with_targets(
+        "  a: { on: bench, metric: x.top1, max-drop-vs: release, value: 1pp }
+  b: { on: \"many[n=2]\", metric: x.p99, max-ratio-vs: \"last-release:y.p99\", value: 0.9 }
+",
+    );
+    let against = |machine: Machine| {
+        let plan = machine.compile(&text).unwrap_or_else(|found| panic!("{}", rendered(&found, &text)));
+        let bounds = plan.targets.into_iter().map(|target| match target.bound {
+            Bound::DropAtMost { against, .. } | Bound::RatioAtMost { against, .. } => against,
+            other => panic!("{other:?}"),
+        });
+        bounds.collect::<Vec<_>>()
+    };
+    let released = |release: Option<&str>, metric: &str, value| Against::Release {
+        release: release.map(str::to_owned),
+        metric: metric.to_owned(),
+        value,
+    };
+    assert_eq!(against(Machine::new()), [released(None, "x.top1", None), released(None, "y.p99", None)]);
+    let metrics = BTreeMap::from([("bench".to_owned(), BTreeMap::from([("x.top1".to_owned(), 91.5)]))]);
+    let mut machine = Machine::new();
+    machine.release = Some(ReleasedMetrics { name: "v1".to_owned(), metrics });
+    assert_eq!(
+        against(machine),
+        [released(Some("v1"), "x.top1", Some(91.5)), released(Some("v1"), "y.p99", None)]
+    );
 }

@@ -27,36 +27,6 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What stands first in a stage, and then the rest as the language lists it.
-const STAGE: &[&str] = &[
-    "uses",
-    "cmd",
-    "wdir",
-    "if",
-    "needs",
-    "matrix",
-    "frozen",
-    "always",
-    "deps",
-    "inputs",
-    "params",
-    "with",
-    "outs",
-    "outputs",
-    "metrics",
-    "plots",
-    "env",
-    "secrets",
-    "seed",
-    "resources",
-    "timeout-minutes",
-    "silence-minutes",
-    "retry",
-    "cache",
-    "continue-on-error",
-    "runs-on",
-];
-
 impl Kind {
     /// What the map under a key of this one is; items of a list are what the list's key says.
     pub fn under(self, key: &str) -> Self {
@@ -81,7 +51,7 @@ impl Kind {
                 "version", "name", "include", "params", "env", "seed", "defaults", "targets", "search",
                 "stages",
             ],
-            Self::Stage | Self::Defaults => STAGE,
+            Self::Stage | Self::Defaults => super::super::stage::KEYS,
             Self::Resources => &["cpus", "memory", "gpus", "exclusive", "output", "network"],
             Self::Retry => &["max", "on", "backoff"],
             Self::Input => &["from", "path", "as", "role", "type", "if"],

@@ -49,7 +49,8 @@ impl Stage for Train {
     fn manifest() -> Manifest {
         let summary = "trains an image classifier (residual network) and keeps its best epoch";
         // 2: images are augmented at their own size, not at the contract's.
-        manifest::<Params>("train", env!("CARGO_PKG_VERSION"), 2, summary)
+        // 3: averaged weights have averaged statistics of batch norm.
+        manifest::<Params>("train", env!("CARGO_PKG_VERSION"), 3, summary)
             .input(
                 "data",
                 Port::input("dataset/images", "images to learn from, with their classes").refuses_test_data(),

@@ -47,8 +47,8 @@ pub struct Params {
     pub explosion_norm: f64,
     /// Record the gradient norm of every parameter each so many steps; 0 records none.
     pub gradient_norms_every: u64,
-    /// Decay of an exponential moving average of the weights, which then is what is evaluated and kept; 0 keeps none. The
-    /// decay of step t is at most (1+t)/(10+t).
+    /// Decay of an exponential moving average of the weights and of batch norm's statistics, which then is what is evaluated
+    /// and kept; 0 keeps none. The decay of step t is at most (1+t)/(10+t).
     #[schemars(range(min = 0.0, max = 0.999_999))]
     pub ema_decay: f64,
     /// What the best epoch is judged by; its weights are the result. Without validation images the last epoch is taken.

@@ -37,7 +37,8 @@ pub struct Options {
     pub clip_norm: Option<f64>,
     /// A gradient norm (before clipping) above it stops the training.
     pub explosion_norm: f64,
-    /// Decay of an exponential moving average of the weights, used instead of them in evaluation and in the result.
+    /// Decay of an exponential moving average of the weights and of batch norm's statistics, used instead of them in evaluation
+    /// and in the result.
     pub ema_decay: Option<f64>,
     /// Seed of what a forward pass draws (dropout).
     pub seed: u64,
@@ -294,9 +295,11 @@ impl Trainer {
                 let doing = TorchError::while_doing(format!("averaging `{}`", now.name));
                 let _ = mean.tensor.f_lerp_(&now.tensor, 1.0 - decay).map_err(doing)?;
             }
+            // The statistics of batch norm as well, as `AveragedModel(use_buffers=True)` of PyTorch has it: those of the present
+            // weights do not fit averaged ones, which costs points of accuracy.
             for (mean, now) in average.buffers_mut().iter_mut().zip(self.network.buffers()) {
-                let doing = TorchError::while_doing(format!("copying `{}`", now.name));
-                mean.tensor.f_copy_(&now.tensor).map_err(doing)?;
+                let doing = TorchError::while_doing(format!("averaging `{}`", now.name));
+                let _ = mean.tensor.f_lerp_(&now.tensor, 1.0 - decay).map_err(doing)?;
             }
             Ok(())
         })

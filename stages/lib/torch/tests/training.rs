@@ -271,6 +271,30 @@ fn a_restored_trainer_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn weights_and_statistics_are_averaged_alike() {
+    let images = Images::load();
+    let mut trainer =
+        Trainer::new(network(), Options { ema_decay: Some(0.3), ..options(PLAIN_SGD) }).unwrap();
+    let mut expected = trainer.network().tensors().unwrap();
+    for step in 1..=4 {
+        trainer.step(images.batch(), Setting { lr: 0.2, momentum: None }).unwrap();
+        let decay = 0.3f64.min((1.0 + f64::from(step)) / (10.0 + f64::from(step)));
+        for (name, now) in trainer.network().tensors().unwrap() {
+            for (mean, now) in expected.get_mut(&name).unwrap().data.iter_mut().zip(&now.data) {
+                *mean = (f64::from(*mean) * decay + f64::from(*now) * (1.0 - decay)) as f32;
+            }
+        }
+    }
+    let found = trainer.tensors().unwrap();
+    assert!(found.keys().any(|name| name.contains("running_mean")), "{:?}", found.keys());
+    for (name, mean) in found {
+        for (found, expected) in mean.data.iter().zip(&expected[&name].data) {
+            assert!((found - expected).abs() < 1e-5, "{name}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
 fn masked_weights_stay_zero() {
     let images = Images::load();
     let mut trainer = Trainer::new(network(), options(PLAIN_SGD)).unwrap();
