@@ -62,6 +62,9 @@ pub enum ReleaseError {
         /// Its version.
         version: u32,
     },
+    /// A tag needs a tagger.
+    #[error("git does not know who makes this release")]
+    Nobody,
     /// git refused.
     #[error("git: {0}")]
     Git(String),

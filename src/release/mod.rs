@@ -85,7 +85,7 @@ pub fn create(root: &Path, request: &Request<'_>) -> Result<Release, ReleaseErro
             reason: format!("was made from commit {commit}, which is not in this repository"),
             hint: "fetch it, or run the pipeline from a commit that is here".to_owned(),
         })?;
-    let tagger = repository.signature()?;
+    let tagger = repository.signature().map_err(|_| ReleaseError::Nobody)?;
     repository.tag(name, &object, &tagger, &message, false)?;
     let (message, manifest) = match Manifest::read(name, &message) {
         Some(read) => read?,

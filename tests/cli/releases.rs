@@ -58,18 +58,7 @@ impl Repo {
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let shown = self.project.run(arguments);
-        let words: Vec<&str> = shown.split(' ').collect();
-        let after = |index: usize| index > 0 && words[index - 1] == "commit";
-        let word = |(index, word): (usize, &&str)| {
-            let word = *word;
-            if !after(index) {
-                return word.to_owned();
-            }
-            let hex = word.chars().take_while(char::is_ascii_hexdigit).count();
-            format!("<commit>{}", &word[hex..])
-        };
-        words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+        self.project.run(arguments)
     }
 }
 

@@ -66,8 +66,9 @@ impl From<&ReleaseError> for CliError {
             ReleaseError::Newer { .. } => {
                 Self::environment(error).hint("use that release of stagewright, or a later one")
             }
-            ReleaseError::Git(_) => Self::environment(error)
-                .hint("git wants to know who you are: `git config user.name` and `git config user.email`"),
+            ReleaseError::Nobody => Self::user(error)
+                .hint("tell it with `git config user.name NAME` and `git config user.email ADDRESS`"),
+            ReleaseError::Git(_) => Self::environment(error),
         }
     }
 }

@@ -56,10 +56,10 @@ pub fn run(scene: &Scene, args: &RollbackArgs) -> Result<Exit, CliError> {
         let brought = fetch(&config, args.remote.as_ref(), &store, &wanted)?;
         place_all(&store, &wanted, &place.path().join("files"))?;
         println!(
-            "{} can be restored: {} from the remote, {} compared with their digests, in {}",
+            "{} can be restored: {} with {} from the remote, every byte as the digests say, in {}",
             args.name,
-            screen::bytes(brought),
             screen::count(wanted.len() as u64, "output"),
+            screen::bytes(brought),
             screen::duration(started.elapsed()),
         );
         println!("no model was loaded; the check `rollback` of the stage `checklist` does that");
