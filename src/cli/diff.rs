@@ -1,25 +1,35 @@
 //! `stagewright diff`.
 
+mod data;
+
 use clap::Args;
 use console::style;
 use serde_json::Value;
 use stagewright::{
     compare::{Change, OutputIdentity, RunDiff, StageDiff, diff},
     record::{MetricValue, RunName, RunRecord, find_run, read_run},
+    track,
 };
 
 use super::{CliError, Exit, Scene, display, screen};
 
-/// Show what differs between two runs: params, inputs, metrics and artifacts of each stage
+/// Show what differs between two runs, or in versioned data between two commits
 ///
 /// A run is named by the beginning or end of its id, or as `last`, `last~1`, … Without names, the last run is compared with
-/// the one before it; with one, that run with the last one.
+/// the one before it; with one, that run with the last one: params, inputs, metrics and artifacts of each stage. Names that are
+/// commits, branches or tags compare the pointer files of versioned data, with one name those of the work tree with it.
 #[derive(Args)]
 pub struct DiffArgs {
-    /// The first run [default: last~1]
-    from: Option<RunName>,
-    /// The second run [default: last]
-    to: Option<RunName>,
+    /// The first run, or a commit, branch or tag [default: last~1, or HEAD]
+    from: Option<String>,
+    /// The second one [default: last, or the work tree]
+    to: Option<String>,
+    /// Compare versioned data
+    #[arg(long)]
+    data: bool,
+    /// Name every file of versioned data
+    #[arg(short, long)]
+    files: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,11 +37,19 @@ pub struct DiffArgs {
 
 pub fn run(scene: &Scene, args: &DiffArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let read = |name: &RunName| -> Result<RunRecord, CliError> {
-        Ok(read_run(&config.state_dir, find_run(&config.state_dir, name)?)?)
+    let names = [&args.from, &args.to].into_iter().flatten();
+    let is_run =
+        |name: &str| name.parse::<RunName>().is_ok_and(|name| find_run(&config.state_dir, &name).is_ok());
+    let is_commit = |name: &&String| !is_run(name) && track::is_commit(&config.root, name);
+    if args.data || args.files || names.into_iter().any(|name| is_commit(&name)) {
+        return data::run(&config, args);
+    }
+    let read = |name: &Option<String>, default: RunName| -> Result<RunRecord, CliError> {
+        let name = name.as_ref().map_or(Ok(default), |name| name.parse::<RunName>())?;
+        Ok(read_run(&config.state_dir, find_run(&config.state_dir, &name)?)?)
     };
-    let from = read(args.from.as_ref().unwrap_or(&RunName::Last(1)))?;
-    let to = read(args.to.as_ref().unwrap_or(&RunName::Last(0)))?;
+    let from = read(&args.from, RunName::Last(1))?;
+    let to = read(&args.to, RunName::Last(0))?;
     let found = diff(&from, &to);
     if args.json {
         screen::print_json(&found)?;

@@ -5,7 +5,6 @@ mod check;
 mod checkout;
 mod compare;
 mod diff;
-mod diff_data;
 mod display;
 mod doctor;
 mod error;
@@ -83,7 +82,6 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
-    DiffData(diff_data::DiffDataArgs),
     Remote(remote::RemoteArgs),
     Release(release::ReleaseArgs),
     Push(push::PushArgs),
@@ -142,7 +140,6 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),
-        Command::DiffData(args) => diff_data::run(&scene, &args),
         Command::Remote(args) => remote::run(&scene, &args),
         Command::Release(args) => release::run(&scene, &args),
         Command::Push(args) => push::run(&scene, &args),

@@ -23,6 +23,13 @@ pub struct Change {
     pub files: Option<FileChanges>,
 }
 
+/// Whether git takes a name for a commit; never outside of a repository.
+pub fn is_commit(root: &Path, name: &str) -> bool {
+    let found = Repository::discover(root)
+        .and_then(|repository| repository.revparse_single(name)?.peel_to_commit().map(|commit| commit.id()));
+    found.is_ok()
+}
+
 /// Changes of tracked data from `old` to `new`, both anything that git takes for a commit; without `new`, to the pointer files
 /// in the work tree. Sorted by path.
 pub fn diff(

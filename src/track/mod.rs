@@ -21,7 +21,7 @@ mod state;
 
 pub use add::{Added, add};
 pub use checkout::{CheckedOut, checkout};
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, is_commit};
 pub use error::TrackError;
 pub use find::{Tracked, find};
 pub use listing::{DirEntry, DirListing};

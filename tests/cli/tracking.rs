@@ -53,10 +53,13 @@ fn data_goes_with_git_and_changes_are_not_lost() {
     assert_snapshot!("checkout-over-changes", project.run(&["checkout"]));
     assert_eq!(project.read("data/a.txt"), "second a");
     project.run(&["add", "data"]);
-    assert_snapshot!("diff", project.run(&["diff-data", "--files"]));
+    assert_snapshot!("diff", project.run(&["diff", "--files"]));
     commit(&project, "second");
-    assert_snapshot!("diff-revisions", project.run(&["diff-data", "HEAD~1", "HEAD"]));
-    assert_snapshot!("diff-unknown", project.run(&["diff-data", "nowhere"]));
+    assert_snapshot!("diff-revisions", project.run(&["diff", "HEAD~1", "HEAD"]));
+    let json = project.output(&["diff", "HEAD~1", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json.as_array().unwrap().iter().any(|change| change["path"] == "data"), "{json}");
+    assert_snapshot!("diff-unknown", project.run(&["diff", "--data", "nowhere"]));
 
     git_checkout(&project, "HEAD~1");
     assert_snapshot!("checkout-older", project.run(&["checkout"]));

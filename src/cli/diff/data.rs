@@ -1,33 +1,24 @@
-//! `stagewright diff-data`.
+//! `stagewright diff` on versioned data.
 
-use clap::Args;
 use console::style;
+use serde_json::json;
 use stagewright::{
+    config::Config,
     store::LocalStore,
     track::{self, Change, Pointer},
 };
 
-use super::{CliError, Exit, Scene, checkout, screen};
+use super::DiffArgs;
+use crate::cli::{CliError, Exit, checkout, screen};
 
-/// Say what changed in versioned data between two commits
-///
-/// Compares pointer files, and file by file what they name as far as the store knows it.
-#[derive(Args)]
-pub struct DiffDataArgs {
-    /// A commit, branch or tag
-    #[arg(default_value = "HEAD")]
-    old: String,
-    /// Another one [default: the pointer files in the work tree]
-    new: Option<String>,
-    /// Name every file
-    #[arg(short, long)]
-    files: bool,
-}
-
-pub fn run(scene: &Scene, args: &DiffDataArgs) -> Result<Exit, CliError> {
-    let config = scene.config()?;
+pub fn run(config: &Config, args: &DiffArgs) -> Result<Exit, CliError> {
     let store = LocalStore::open(&config.store_dir)?;
-    let changes = track::diff(&config.root, &args.old, args.new.as_deref(), &store)?;
+    let from = args.from.as_deref().unwrap_or("HEAD");
+    let changes = track::diff(&config.root, from, args.to.as_deref(), &store)?;
+    if args.json {
+        screen::print_json(&changes.iter().map(encoded).collect::<Vec<_>>())?;
+        return Ok(Exit::Success);
+    }
     if changes.is_empty() {
         println!("no tracked data differs");
         return Ok(Exit::Success);
@@ -45,6 +36,17 @@ pub fn run(scene: &Scene, args: &DiffDataArgs) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Success)
+}
+
+fn encoded(change: &Change) -> serde_json::Value {
+    let side = |pointer: &Option<Pointer>| {
+        pointer.as_ref().map(|pointer| json!({ "md5": pointer.name.to_string(), "size": pointer.size }))
+    };
+    let files = change
+        .files
+        .as_ref()
+        .map(|files| json!({ "added": files.added, "removed": files.removed, "modified": files.modified }));
+    json!({ "path": change.path, "old": side(&change.old), "new": side(&change.new), "files": files })
 }
 
 fn row(change: &Change) -> Vec<String> {
