@@ -11,7 +11,7 @@ mod program;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -36,7 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where each stage's program lies.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    found: BTreeMap<String, PathBuf>,
+    /// Where programs may lie, the first place first.
+    places: Vec<PathBuf>,
+    /// All there are, once somebody asks for all: a run looks for the few that it uses, which takes a fraction of the time.
+    all: OnceLock<BTreeMap<String, PathBuf>>,
     cache: ManifestCache,
 }
 
@@ -79,18 +82,18 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// Looks for stage programs; starts none.
+    /// The places to look for stage programs; starts none.
     pub fn find(config: &Config) -> Self {
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
         let path =
             std::env::var_os("PATH").map_or_else(Vec::new, |path| std::env::split_paths(&path).collect());
-        let places = beside.into_iter().chain(config.stage_paths.iter().cloned()).chain(path);
-        Self { found: find::programs(places), cache: ManifestCache::new(&config.state_dir) }
+        let places = beside.into_iter().chain(config.stage_paths.iter().cloned()).chain(path).collect();
+        Self { places, all: OnceLock::new(), cache: ManifestCache::new(&config.state_dir) }
     }
 
     /// Stage names with their executables.
     pub fn names(&self) -> &BTreeMap<String, PathBuf> {
-        &self.found
+        self.all.get_or_init(|| find::programs(&self.places))
     }
 
     /// Asks programs what they are, all at once; one whose file did not change since it was last asked is not started
@@ -99,12 +102,12 @@ impl Catalog {
         let mut described = Described::default();
         let mut pending = JoinSet::new();
         for name in names {
-            match self.found.get(name) {
+            match find::program(&self.places, name) {
                 None => {
                     described.faults.insert(name.to_owned(), CatalogError::Unknown { name: name.to_owned() });
                 }
                 Some(path) => {
-                    let (name, path, cache) = (name.to_owned(), path.clone(), self.cache.clone());
+                    let (name, cache) = (name.to_owned(), self.cache.clone());
                     pending.spawn(async move {
                         let answer = describe_one(&name, &path, &cache).await;
                         (name, answer)
@@ -125,7 +128,7 @@ impl Catalog {
 
     /// Asks every program that was found.
     pub async fn describe_all(&self) -> Described {
-        self.describe(self.found.keys().map(String::as_str)).await
+        self.describe(self.names().keys().map(String::as_str)).await
     }
 }
 

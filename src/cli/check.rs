@@ -5,7 +5,6 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use stagewright::{
     config::Config,
-    plan::Overrides,
     project::{self, Pipeline, ProjectError},
     record,
     spec::{
@@ -94,8 +93,8 @@ fn told_to_a_program(scene: &Scene, args: &CheckArgs) -> Result<Exit, CliError> 
         print!("{text}");
     };
     let checked = scene.config().and_then(|config| {
-        let overrides = Overrides::single(&args.pipeline.assignments()?)?;
         let file = project::find_pipeline(&config, args.pipeline.file(), &scene.folder)?;
+        let overrides = args.pipeline.overrides(&file)?;
         let loaded = pipeline::block_on(project::load(&config, &file, &overrides))?;
         Ok((config, loaded))
     });

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -19,9 +19,14 @@ use super::{screen, verified};
 /// Without a terminal, a stage's progress is worth a line this often.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Lines go out when they are longer than this together.
+const GATHERED: usize = 16 << 10;
+
 /// Shows the events of one run.
 pub struct Display {
     live: Option<MultiProgress>,
+    /// Lines that go out once the run waits for something: a thousand reused stages are one write.
+    lines: String,
     running: BTreeMap<StageId, Running>,
     width: usize,
     warnings: Vec<String>,
@@ -41,7 +46,14 @@ impl Display {
     /// A display on stdout.
     pub fn new() -> Self {
         let live = std::io::stdout().is_terminal().then(MultiProgress::new);
-        Self { live, running: BTreeMap::new(), width: 0, warnings: Vec::new(), ended: BTreeMap::new() }
+        Self {
+            live,
+            lines: String::new(),
+            running: BTreeMap::new(),
+            width: 0,
+            warnings: Vec::new(),
+            ended: BTreeMap::new(),
+        }
     }
 
     /// Shows an event.
@@ -109,6 +121,7 @@ impl Display {
             RunEvent::HitVerified { hit, .. } => self.line(&verified::lines(hit, self.width)),
             RunEvent::TargetChecked { verdict, .. } => self.target(verdict),
             RunEvent::RunEnded { outcome, duration_ms, .. } => self.finish(*outcome, *duration_ms),
+            RunEvent::CaughtUp => self.flush(),
             _ => {}
         }
     }
@@ -209,7 +222,7 @@ impl Display {
         }
     }
 
-    fn gate(&self, gate: &Gate) {
+    fn gate(&mut self, gate: &Gate) {
         self.line(&format!(
             "{:width$}  {}  {}: {}",
             "",
@@ -220,7 +233,7 @@ impl Display {
         ));
     }
 
-    fn target(&self, checked: &TargetVerdict) {
+    fn target(&mut self, checked: &TargetVerdict) {
         self.line(&format!("target {}  {}: {}", verdict(checked.status), checked.target, checked.reason));
     }
 
@@ -236,16 +249,32 @@ impl Display {
             screen::duration(Duration::from_millis(duration_ms)),
             counts.join(", ")
         ));
+        self.flush();
     }
 
-    fn line(&self, text: &str) {
-        match &self.live {
-            Some(live) => {
-                // Fails only when the terminal has gone, and then there is nobody to tell.
-                let _ = live.println(text);
-            }
-            None => println!("{}", text.trim_end()),
+    fn line(&mut self, text: &str) {
+        self.lines.push_str(text.trim_end());
+        self.lines.push('\n');
+        if self.lines.len() > GATHERED {
+            self.flush();
         }
+    }
+
+    /// Shows the lines gathered so far.
+    fn flush(&mut self) {
+        // Fails only when terminal or reader have gone, and then there is nobody to tell.
+        let _ = match &self.live {
+            _ if self.lines.is_empty() => Ok(()),
+            Some(live) => live.println(self.lines.trim_end()),
+            None => std::io::stdout().write_all(self.lines.as_bytes()),
+        };
+        self.lines.clear();
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use clap::Args;
 use console::style;
 use similar::{ChangeTag, TextDiff};
-use stagewright::spec::{self, FormatError, Sources};
+use stagewright::{
+    dvc,
+    spec::{self, FormatError, Sources},
+};
 
 use super::{CliError, Exit, Scene, pipeline, screen};
 
@@ -39,6 +42,13 @@ pub fn run(scene: &Scene, args: &FmtArgs) -> Result<Exit, CliError> {
         return stdin(args);
     }
     let files = if args.files.is_empty() { all(scene)? } else { args.files.clone() };
+    if let Some(file) = files.iter().find(|file| dvc::is_pipeline(file)) {
+        return Err(CliError::user(format_args!(
+            "{} is a pipeline of DVC, which has no canonical form here",
+            file.display()
+        ))
+        .hint("name files of Stagewright's own language; `stagewright check dvc.yaml` looks for mistakes"));
+    }
     let (mut changed, mut wrong) = (0_u64, false);
     for file in &files {
         let path = scene.folder.join(file);

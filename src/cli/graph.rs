@@ -105,7 +105,7 @@ fn mermaid(plan: &Plan) -> String {
     for (index, name) in names.iter().enumerate() {
         text.push_str(&format!("  n{index}[\"{}\"]\n", mermaid_text(name)));
     }
-    for edge in plan.actions.iter().flat_map(edges) {
+    for edge in plan.actions.iter().flat_map(|action| edges(action)) {
         let from = position(&mut names, &edge.from).unwrap_or_else(|| {
             names.push(edge.from.clone());
             let index = names.len() - 1;
@@ -132,7 +132,7 @@ fn dot(plan: &Plan) -> String {
     for action in &plan.actions {
         text.push_str(&format!("  {};\n", quoted(&action.id.0)));
     }
-    for edge in plan.actions.iter().flat_map(edges) {
+    for edge in plan.actions.iter().flat_map(|action| edges(action)) {
         if edge.is_path {
             text.push_str(&format!("  {} [shape=cylinder];\n", quoted(&edge.from)));
         }

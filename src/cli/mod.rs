@@ -113,6 +113,7 @@ impl Scene {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    end_with_the_reader();
     let args = Args::parse();
     let environment = Environment::read();
     start_log(environment.log.as_deref());
@@ -158,6 +159,18 @@ pub fn main() -> ExitCode {
             error.exit.into()
         }
     }
+}
+
+/// `println!` panics once the reader has gone (`| head`). That ends the program, and is no failure of anybody's.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(Exit::Success as i32);
+        }
+        usual(panic);
+    }));
 }
 
 fn start_log(filter: Option<&str>) {

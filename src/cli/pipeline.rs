@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io::IsTerminal,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -11,9 +12,12 @@ use clap::Args;
 use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use stagewright::{
     config::Config,
+    dvc,
     plan::{Assignment, OverrideError, Overrides},
     project::{self, Draft, Pipeline, ProjectError},
+    run::ReadAhead,
     spec::{Diagnostic, Severity, Sources},
+    store::LocalStore,
 };
 
 use super::{CliError, Exit, Scene, screen};
@@ -38,6 +42,24 @@ impl PipelineArgs {
     pub fn assignments(&self) -> Result<Vec<Assignment>, CliError> {
         Ok(self.set.iter().map(|text| text.parse()).collect::<Result<_, OverrideError>>()?)
     }
+
+    /// What `--set` gives a pipeline file, one value for each place.
+    pub fn overrides(&self, file: &Path) -> Result<Overrides, CliError> {
+        self.refuse_for_dvc(file)?;
+        Ok(Overrides::single(&self.assignments()?)?)
+    }
+
+    /// A command of DVC reads params.yaml itself: with another value only here, the record would say what did not happen.
+    fn refuse_for_dvc(&self, file: &Path) -> Result<(), CliError> {
+        match self.set.first() {
+            Some(set) if dvc::is_pipeline(file) => Err(CliError::user(format_args!(
+                "`--set {set}` can't change a param of {}: its commands read the file of params themselves",
+                file.display()
+            ))
+            .hint("write the value into params.yaml, or the file that the stage names under `params`")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Loads a pipeline; shows its warnings on stderr.
@@ -45,11 +67,32 @@ pub fn load(scene: &Scene, args: &PipelineArgs) -> Result<Pipeline, CliError> {
     load_in(scene, &scene.config()?, args)
 }
 
+/// Loads a pipeline of a project whose settings are known, and meanwhile reads what its stages gave last.
+pub fn load_ahead(
+    scene: &Scene,
+    config: &Config,
+    args: &PipelineArgs,
+    for_run: bool,
+) -> Result<(Pipeline, Arc<ReadAhead>), CliError> {
+    let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    let ahead = ReadAhead::start(config, &file, for_run);
+    Ok((load_file(config, args, &file)?, Arc::new(ahead)))
+}
+
+/// The project's store, for working with this pipeline file.
+pub fn store(config: &Config, file: &Path) -> Result<LocalStore, CliError> {
+    Ok(project::store_for(LocalStore::open(&config.store_dir)?, config, file))
+}
+
 /// Loads a pipeline of a project whose settings are known.
 pub fn load_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Pipeline, CliError> {
-    let overrides = Overrides::single(&args.assignments()?)?;
     let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
-    let pipeline = block_on(project::load(config, &file, &overrides))??;
+    load_file(config, args, &file)
+}
+
+fn load_file(config: &Config, args: &PipelineArgs, file: &Path) -> Result<Pipeline, CliError> {
+    let overrides = args.overrides(file)?;
+    let pipeline = block_on(project::load(config, file, &overrides))??;
     for warning in &pipeline.warnings {
         eprint!("{}", render(warning, &pipeline.sources));
     }
@@ -59,6 +102,7 @@ pub fn load_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Pi
 /// Reads a pipeline of which several plans are to be made; shows its warnings on stderr.
 pub fn open_in(scene: &Scene, config: &Config, args: &PipelineArgs) -> Result<Draft, CliError> {
     let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    args.refuse_for_dvc(&file)?;
     let draft = block_on(project::open(config, &file))??;
     for warning in &draft.spec().warnings {
         eprint!("{}", render(warning, &draft.spec().sources));

@@ -7,7 +7,6 @@ use console::style;
 use stagewright::{
     config::Config,
     run::{self, Preview, StagePreview},
-    store::LocalStore,
 };
 
 use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen, sweep};
@@ -36,9 +35,9 @@ pub fn show(
     if assignments.iter().any(|assignment| assignment.values.len() > 1) {
         return sweep::preview(scene, config, args, &select.options(), &assignments);
     }
-    let loaded = pipeline::load_in(scene, config, args)?;
-    let store = LocalStore::open(&config.store_dir)?;
-    let options = run::RunOptions { lock: loaded.lock.clone(), ..select.options() };
+    let (loaded, ahead) = pipeline::load_ahead(scene, config, args, false)?;
+    let store = pipeline::store(config, &loaded.plan.file)?;
+    let options = run::RunOptions { lock: loaded.lock.clone(), ahead: Some(ahead), ..select.options() };
     let previews = run::preview(&loaded.plan, &options, &store, config)?;
     for warning in &loaded.plan.warnings {
         println!("{} {warning}", style("warning:").yellow().bold());

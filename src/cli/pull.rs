@@ -6,6 +6,7 @@ use clap::Args;
 use console::style;
 use stagewright::{
     config::{Config, RemoteName, RemoteSettings, Trust},
+    project,
     remote::{FetchedData, Session, Supply},
     run::{self, Preview, Pull, RunOptions, StagePreview},
     store::LocalStore,
@@ -86,6 +87,7 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
     runtime.block_on(session.check_format())?;
     let supply = Arc::new(Supply::new(session, runtime.handle().clone()));
     let options = RunOptions { supplier: Some(supply.clone()), ..SelectArgs::until(&args.until).options() };
+    let store = project::store_for(store, &config, &loaded.plan.file);
     let previews = run::pull(&loaded.plan, &options, &store, &config, how);
     let moved = display.finish();
     let previews = previews?;

@@ -1,6 +1,9 @@
 //! `stagewright run`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use clap::Args;
 use stagewright::{
@@ -128,11 +131,14 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     if assignments.iter().any(|assignment| assignment.values.len() > 1) {
         return sweep::run(scene, &config, args, &assignments);
     }
-    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
-    let store = LocalStore::open(&config.store_dir)?;
+    let (loaded, ahead) = pipeline::load_ahead(scene, &config, &args.pipeline, true)?;
+    let store = pipeline::store(&config, &loaded.plan.file)?;
     let (handle, cancel) = Canceller::new();
-    let options =
-        RunOptions { lock: loaded.lock.clone(), ..args.options(scene, &config, &loaded.plan, cancel)? };
+    let options = RunOptions {
+        lock: loaded.lock.clone(),
+        ahead: Some(ahead),
+        ..args.options(scene, &config, &loaded.plan, cancel)?
+    };
     let remote = args.sync.resolve(&config)?;
     let mut display = Display::new();
     let summary = pipeline::block_on(async {
@@ -164,13 +170,11 @@ fn update_lock(
     summary: &RunSummary,
     store: &LocalStore,
 ) -> Result<Option<String>, CliError> {
+    let ended: HashMap<_, _> = summary.stages.iter().map(|stage| (&stage.stage, stage)).collect();
     let results: Vec<_> = plan
         .actions
         .iter()
-        .filter_map(|action| {
-            let stage = summary.stages.iter().find(|stage| stage.stage == action.id)?;
-            Some((action, stage.result.as_deref()?))
-        })
+        .filter_map(|action| Some((&**action, ended.get(&action.id)?.result.as_deref()?)))
         .collect();
     let updated = dvc::update(lock, &results, store).map_err(CliError::environment)?;
     let mut lines: Vec<String> = updated.notes.iter().map(|note| format!("warning: {note}")).collect();

@@ -6,7 +6,6 @@ use stagewright::{
     plan::{Axis, Direction, Goal, MetricOf, Overrides, Place, Search},
     plugin::Canceller,
     spec::{range_of_text, types},
-    store::LocalStore,
     sweep::{self, Order},
 };
 
@@ -70,7 +69,7 @@ pub fn run(scene: &Scene, args: &SearchArgs) -> Result<Exit, CliError> {
     let plan = draft.compile(&config, &fixed)?.plan;
     let search = args.asked(plan.search.clone())?;
     let mut proposer = sweep::proposer(&search)?;
-    let store = LocalStore::open(&config.store_dir)?;
+    let store = pipeline::store(&config, draft.file())?;
     let (handle, cancel) = Canceller::new();
     let options = args.run.options(scene, &config, &plan, cancel)?;
     let order = Order {

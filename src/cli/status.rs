@@ -3,6 +3,7 @@
 use clap::Args;
 use stagewright::{
     config::Config,
+    project,
     record::{brief, list_runs, read_run},
     run::{self, Preview},
     store::LocalStore,
@@ -45,6 +46,7 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
         None => println!("{} has not been run yet", loaded.plan.file.display()),
     }
     let options = run::RunOptions { lock: loaded.lock.clone(), ..args.select.options() };
+    let store = project::store_for(store, &config, &loaded.plan.file);
     let previews = run::preview(&loaded.plan, &options, &store, &config)?;
     println!("{}", plan::summary(&previews));
     let stale: Vec<&str> = previews

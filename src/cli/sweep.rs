@@ -11,7 +11,6 @@ use stagewright::{
     plugin::Canceller,
     record::{RunOutcome, RunRecord, read_run},
     run::{self, Preview, RunOptions},
-    store::LocalStore,
     sweep::{self, Ended, Order, Proposer, Standing, SweepError, SweepEvent, SweepSummary, combinations},
 };
 
@@ -30,7 +29,7 @@ pub fn run(
     let (fixed, axes) = parts(assignments)?;
     let mut listed = combinations(&axes)?;
     let draft = pipeline::open_in(scene, config, &args.pipeline)?;
-    let store = LocalStore::open(&config.store_dir)?;
+    let store = pipeline::store(config, draft.file())?;
     let (handle, cancel) = Canceller::new();
     let first = listed.all().first().cloned().unwrap_or_default();
     let first = draft.compile(config, &Overrides::new(fixed.entries().iter().cloned().chain(first)))?;
@@ -62,7 +61,7 @@ pub fn preview(
     let (fixed, axes) = parts(assignments)?;
     let listed = combinations(&axes)?;
     let draft = pipeline::open_in(scene, config, args)?;
-    let store = LocalStore::open(&config.store_dir)?;
+    let store = pipeline::store(config, draft.file())?;
     preview_all(
         &Order { draft: &draft, fixed: &fixed, goals: &[], options, config, store: &store },
         listed.all(),

@@ -27,6 +27,109 @@ pub fn canonical_json(value: &Value) -> Result<Vec<u8>, CanonicalError> {
     Ok(out)
 }
 
+/// Writes an object of the canonical encoding field by field, from values that are borrowed: what every stage of every run needs
+/// is not copied into a [`Value`] first. Keys come in their order.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    out: Vec<u8>,
+    /// Objects and lists that are open: whether they hold something yet.
+    open: Vec<bool>,
+}
+
+impl Encoder {
+    /// The whole object.
+    pub(crate) fn object(
+        fill: impl FnOnce(&mut Self) -> Result<(), CanonicalError>,
+    ) -> Result<Vec<u8>, CanonicalError> {
+        let mut encoder = Self::default();
+        encoder.nested(b"{}", fill)?;
+        Ok(encoder.out)
+    }
+
+    /// A field that holds an object.
+    pub(crate) fn map(
+        &mut self,
+        key: &str,
+        fill: impl FnOnce(&mut Self) -> Result<(), CanonicalError>,
+    ) -> Result<(), CanonicalError> {
+        self.key(key);
+        self.nested(b"{}", fill)
+    }
+
+    /// A field that holds a list.
+    pub(crate) fn list(
+        &mut self,
+        key: &str,
+        fill: impl FnOnce(&mut Self) -> Result<(), CanonicalError>,
+    ) -> Result<(), CanonicalError> {
+        self.key(key);
+        self.nested(b"[]", fill)
+    }
+
+    /// An object in a list.
+    pub(crate) fn item(
+        &mut self,
+        fill: impl FnOnce(&mut Self) -> Result<(), CanonicalError>,
+    ) -> Result<(), CanonicalError> {
+        self.separate();
+        self.nested(b"{}", fill)
+    }
+
+    /// A text in a list.
+    pub(crate) fn text_item(&mut self, text: &str) {
+        self.separate();
+        write_string(text, &mut self.out);
+    }
+
+    /// A field that holds any value.
+    pub(crate) fn value(&mut self, key: &str, value: &Value) -> Result<(), CanonicalError> {
+        self.key(key);
+        write_value(value, &mut self.out)
+    }
+
+    /// A field that holds a text, or nothing.
+    pub(crate) fn text(&mut self, key: &str, text: Option<&str>) {
+        self.key(key);
+        match text {
+            Some(text) => write_string(text, &mut self.out),
+            None => self.out.extend_from_slice(b"null"),
+        }
+    }
+
+    /// A field that holds a whole number.
+    pub(crate) fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        self.out.extend_from_slice(number.to_string().as_bytes());
+    }
+
+    fn key(&mut self, key: &str) {
+        self.separate();
+        write_string(key, &mut self.out);
+        self.out.push(b':');
+    }
+
+    fn separate(&mut self) {
+        if let Some(filled) = self.open.last_mut()
+            && std::mem::replace(filled, true)
+        {
+            self.out.push(b',');
+        }
+    }
+
+    fn nested(
+        &mut self,
+        [start, end]: &[u8; 2],
+        fill: impl FnOnce(&mut Self) -> Result<(), CanonicalError>,
+    ) -> Result<(), CanonicalError> {
+        self.out.push(*start);
+        self.open.push(false);
+        fill(self)?;
+        self.open.pop();
+        self.out.push(*end);
+        Ok(())
+    }
+}
+
 fn write_value(value: &Value, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
@@ -84,11 +187,15 @@ fn write_number(number: &Number, out: &mut Vec<u8>) -> Result<(), CanonicalError
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                _ => out.push(byte),
+            }
         }
     }
     out.push(b'"');

@@ -5,6 +5,7 @@ mod md5;
 
 use std::{fmt, fs::File, io, path::Path, str::FromStr};
 
+pub(crate) use canonical::Encoder;
 pub use canonical::{CanonicalError, canonical_json};
 pub use md5::Md5;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -18,6 +19,8 @@ pub struct Digest {
     hash: [u8; 32],
     size: u64,
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Why a text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +54,19 @@ impl Digest {
     /// The hash as 64 lower-case hex digits.
     pub fn hex(&self) -> String {
         hex::encode(self.hash)
+    }
+
+    /// `sha256:<hex>:<size>`.
+    fn spelled(&self) -> String {
+        let mut text = String::with_capacity(96);
+        text.push_str("sha256:");
+        for byte in self.hash {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        text.push(':');
+        text.push_str(&self.size.to_string());
+        text
     }
 
     /// First 12 hex digits, for people.
@@ -96,7 +112,7 @@ impl Hasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "sha256:{}:{}", self.hex(), self.size)
+        formatter.write_str(&self.spelled())
     }
 }
 
@@ -107,9 +123,9 @@ impl FromStr for Digest {
         let wrong = || DigestError(text.to_owned());
         let (hash, size) =
             text.strip_prefix("sha256:").and_then(|rest| rest.split_once(':')).ok_or_else(wrong)?;
-        let canonical = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        // Hex digits of the other case spell the same hash another way.
         if hash.len() != 64
-            || !canonical(hash)
+            || hash.bytes().any(|byte| byte.is_ascii_uppercase())
             || (size.len() > 1 && size.starts_with('0'))
             || size.starts_with('+')
         {
@@ -123,13 +139,26 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.spelled())
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        // Records and ledgers are full of digests: no text is made of each first.
+        struct Spelled;
+        impl de::Visitor<'_> for Spelled {
+            type Value = Digest;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a digest")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Spelled)
     }
 }
 

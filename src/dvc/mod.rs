@@ -7,6 +7,7 @@ mod cache;
 mod context;
 mod emit;
 mod hash;
+mod ignore;
 mod interpolate;
 mod lock;
 mod params;
@@ -26,6 +27,7 @@ use crate::spec::{
 };
 
 pub use hash::{HashError, Hashes};
+pub use ignore::hidden;
 pub use lock::{Lock, LockError};
 pub use update::{UpdateError, Updated, update};
 

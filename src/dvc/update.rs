@@ -15,10 +15,11 @@ use crate::{
     record::ActionResult,
     spec::types::{Data, DvcSpec, Value},
     store::{Artifact, ArtifactKind, LocalStore},
+    track::{self, Kept, TrackError},
 };
 
 use super::{
-    FOLDER, cache,
+    FILE_NAME, FOLDER, cache,
     context::relative,
     emit,
     hash::{Fact, HashError, Hashes, Scheme},
@@ -43,6 +44,9 @@ pub enum UpdateError {
     /// The old one can't be read.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A `.gitignore` can't be brought up to date.
+    #[error(transparent)]
+    Ignore(#[from] TrackError),
 }
 
 /// What was done.
@@ -54,7 +58,8 @@ pub struct Updated {
     pub notes: Vec<String>,
 }
 
-/// Brings the lock file up to date with the results of a run. Entries of other stages stay as they are.
+/// Brings the lock file up to date with the results of a run, and what DVC keeps beside it: the objects of its cache, and the rules
+/// that have git leave cached outs alone. Entries of other stages stay as they are.
 pub fn update(
     lock: &Lock,
     results: &[(&Action, &ActionResult)],
@@ -85,6 +90,15 @@ pub fn update(
             }
             Err(error) => return Err(error),
         };
+        for out in action.outs.iter().filter(|out| out.cache && cache.is_some()) {
+            if track::ignore_out(&lock.root, &out.path)? == Kept::Tracked {
+                let path = out.path.display();
+                notes.push(format!(
+                    "{path} is kept by git, and DVC refuses to run `{}` so; `git rm -r --cached {path}`, or `cache: false` in {FILE_NAME}",
+                    action.id
+                ));
+            }
+        }
         let stages = text.entry("stages".into()).or_insert_with(|| Mapping::new().into());
         if let Yaml::Mapping(stages) = stages {
             stages.insert(action.id.0.as_str().into(), entry.into());

@@ -53,7 +53,8 @@ pub struct Entry {
     pub kind: Kind,
     /// Run in which it was made; for one that was made elsewhere, the run that reused it.
     pub run: Option<RunId>,
-    /// SHA-256 of each subject, in hex.
+    /// SHA-256 of each subject, in hex. None for a run, which is about every output of every stage: with them, each run would add
+    /// a line as long as its pipeline, and all lines are read by each run.
     pub subjects: Vec<String>,
     /// Leaf hash of the envelope's bytes, in hex.
     pub leaf: String,
@@ -128,29 +129,43 @@ impl Checkpoint {
 pub struct Ledger {
     folder: PathBuf,
     entries: Vec<Entry>,
+    /// How far the file was read: entries and bytes. Behind it are lines of ours, and of others that were not seen yet.
+    read: (usize, u64),
 }
 
 impl Ledger {
     /// Reads it; a project without a run has an empty one.
     pub fn load(state_dir: &Path) -> Result<Self, LineageError> {
-        let folder = state_dir.join("lineage-v1");
-        let path = folder.join("ledger.jsonl");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(LineageError::io("read", &path)(error)),
-        };
-        let entries = whole_lines(&bytes)
-            .enumerate()
-            .map(|(index, line)| {
-                serde_json::from_slice(line).map_err(|error| LineageError::Ledger {
-                    path: path.clone(),
-                    line: index + 1,
-                    reason: error.to_string(),
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { folder, entries })
+        let mut ledger =
+            Self { folder: state_dir.join("lineage-v1"), entries: Vec::new(), read: Default::default() };
+        ledger.catch_up()?;
+        Ok(ledger)
+    }
+
+    /// Reads what was appended since; all before it stays as it is, so, for speed, it is not read again.
+    fn catch_up(&mut self) -> Result<(), LineageError> {
+        let path = self.folder.join("ledger.jsonl");
+        let (known, from) = self.read;
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(from))?;
+            file.read_to_end(&mut bytes)
+        });
+        match read {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => drop(other.map_err(LineageError::io("read", &path))?),
+        }
+        self.entries.truncate(known);
+        for line in whole_lines(&bytes) {
+            let entry = serde_json::from_slice(line).map_err(|error| LineageError::Ledger {
+                path: path.clone(),
+                line: self.entries.len() + 1,
+                reason: error.to_string(),
+            })?;
+            self.entries.push(entry);
+        }
+        self.read = (self.entries.len(), from + whole_length(&bytes) as u64);
+        Ok(())
     }
 
     /// The statements in order.
@@ -187,8 +202,7 @@ impl Ledger {
 
     /// Signs the ledger as it stands on disk, and keeps the checkpoint.
     pub fn checkpoint(&mut self, signing: &Signing) -> Result<Checkpoint, LineageError> {
-        let state = self.folder.parent().unwrap_or(Path::new("."));
-        *self = Self::load(state)?;
+        self.catch_up()?;
         let checkpoint = Checkpoint::of(&self.leaves()?);
         let mut line = signing.seal(CHECKPOINT, checkpoint.encode().as_bytes())?.encode()?;
         line.push(b'\n');
@@ -239,9 +253,13 @@ fn drop_torn_line(file: &mut File) -> std::io::Result<()> {
     if end < file.seek(SeekFrom::End(0))? { file.set_len(end) } else { Ok(()) }
 }
 
+/// Bytes of the lines that have an end.
+fn whole_length(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+}
+
 fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+    bytes[..whole_length(bytes)].split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -265,6 +283,25 @@ mod tests {
         let again = Ledger::load(folder.path()).unwrap();
         assert_eq!(again.entries(), [entry("a"), entry("b"), entry("c")]);
         assert_eq!(again.entries(), ledger.entries());
+    }
+
+    #[test]
+    fn a_checkpoint_is_of_what_is_on_disk_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        Ledger::load(folder.path()).unwrap().append(&[entry("a")]).unwrap();
+        let (mut one, mut other) =
+            (Ledger::load(folder.path()).unwrap(), Ledger::load(folder.path()).unwrap());
+        other.append(&[entry("b")]).unwrap();
+        one.append(&[entry("c")]).unwrap();
+        assert_eq!(one.entries(), [entry("a"), entry("c")]);
+        other.append(&[entry("d")]).unwrap();
+        let made = one.checkpoint(&Signing::default()).unwrap();
+        let all = [entry("a"), entry("b"), entry("c"), entry("d")];
+        assert_eq!(one.entries(), all);
+        assert_eq!(made, Checkpoint::of(&Ledger::load(folder.path()).unwrap().leaves().unwrap()));
+        one.append(&[entry("e")]).unwrap();
+        one.checkpoint(&Signing::default()).unwrap();
+        assert_eq!(one.entries(), Ledger::load(folder.path()).unwrap().entries());
     }
 
     #[test]

@@ -229,6 +229,16 @@ impl Statement {
         })
     }
 
+    /// The statement as a value. Its predicate, which is long for a run of many stages, is moved and not copied.
+    pub(super) fn into_value(mut self) -> Result<Value, LineageError> {
+        let predicate = self.predicate.take();
+        let mut value = serde_json::to_value(&self).map_err(LineageError::encode("a statement"))?;
+        if let Some(slot) = value.get_mut("predicate") {
+            *slot = predicate;
+        }
+        Ok(value)
+    }
+
     /// Reads the statement in an envelope, and refuses one that a digest could not hold to: every subject needs a SHA-256 in
     /// lower-case hex. `what` names it in errors.
     pub fn from_envelope(what: &str, envelope: &Envelope) -> Result<Self, LineageError> {

@@ -123,6 +123,6 @@ impl<'a> Knowledge<'a> {
     pub fn actions(&self, stage: &str) -> Vec<&'a Action> {
         let matrix = format!("{stage}[");
         let of = |action: &&Action| action.id.0 == stage || action.id.0.starts_with(&matrix);
-        self.analysis.plan.iter().flat_map(|plan| &plan.actions).filter(of).collect()
+        self.analysis.plan.iter().flat_map(|plan| &plan.actions).map(|action| &**action).filter(of).collect()
     }
 }

@@ -237,7 +237,7 @@ impl<'a> Compilation<'a> {
             .into_iter()
             .filter_map(|index| {
                 let ((resolved, bindings), skip) = parts[index].take()?;
-                self.action(&instances, &instances.all[index], resolved, bindings, skip)
+                self.action(&instances, &instances.all[index], resolved, bindings, skip).map(Arc::new)
             })
             .collect();
         let name = match &self.spec.name {

@@ -1,8 +1,9 @@
 //! An `if:` that only the run can decide: what is known before is filled in, the rest is asked when its stages have ended.
 //!
-//! The words are GitHub's. A condition without a status function (`success()`, `failure()`, `always()`, `cancelled()`) stands
-//! behind an implied `success()`. `success()` holds when every stage it depends on has a result; `failure()` when one of
-//! them, or of those they depend on, failed. `stages.x.result` is `success`, `failure`, `cancelled` or `skipped`, a stage that
+//! The words are GitHub's. `success()` holds when every stage it depends on has a result and nothing that those depend on failed;
+//! `failure()` when something failed that it depends on, directly or through others. A condition without a status function (`success()`, `failure()`, `always()`, `cancelled()`) is
+//! asked once what the stage itself reads, needs and asks has a result: a stage that ran in spite of a failure, by its own
+//! `if`, has dealt with it for those behind it. `stages.x.result` is `success`, `failure`, `cancelled` or `skipped`, a stage that
 //! was blocked counting as skipped.
 
 mod fold;

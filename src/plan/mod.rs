@@ -51,7 +51,7 @@ pub use search::{Search, SearchFault, USUAL_TRIALS};
 pub use crate::catalog::{Command, Piece, Program, Shell, Start};
 pub use crate::spec::types::OutKind;
 pub use command::{COMMAND, DEPS};
-pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial};
+pub use key::{ActionKey, KEY_VERSION, KeyInput, KeyMaterial, KeyParts};
 pub use targets::compares_with_release;
 pub use types::{
     Action, Against, Binding, Bound, FailureClass, Limits, Out, Plan, ReleasedMetrics, Retry, Source,

@@ -1,6 +1,6 @@
 //! A pipeline compiled: typed, checked, ordered. Nothing has run yet.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct Plan {
     /// The pipeline file, relative to the project root.
     pub file: PathBuf,
     /// Actions in a topological order; ties in the order of the file.
-    pub actions: Vec<Action>,
+    pub actions: Vec<Arc<Action>>,
     /// Gates on metrics.
     pub targets: Vec<Target>,
     /// What `stagewright search` is to try.

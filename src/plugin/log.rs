@@ -97,11 +97,12 @@ impl Log {
 impl State {
     fn keep(&mut self, bytes: &[u8]) {
         self.write(bytes);
-        for byte in bytes {
-            if *byte == b'\n' {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let room = TAIL_WIDTH.saturating_sub(self.partial.len());
+            self.partial.extend_from_slice(&line[..line.len().min(room)]);
+            if line.len() < piece.len() {
                 self.end_line();
-            } else if self.partial.len() < TAIL_WIDTH {
-                self.partial.push(*byte);
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     record::git_state,
     release::{self, ReleaseError},
     spec::{self, Diagnostic, PipelineSpec, Sources},
+    store::LocalStore,
 };
 
 /// A pipeline that compiled.
@@ -124,6 +125,11 @@ fn in_folder(config: &Config) -> Vec<PathBuf> {
     found
 }
 
+/// The store, looking at the work tree as the tool does whose file this is: to DVC, what `.dvcignore` names is not there.
+pub fn store_for(store: LocalStore, config: &Config, file: &Path) -> LocalStore {
+    if dvc::is_pipeline(file) { store.hiding(dvc::hidden(&config.root)) } else { store }
+}
+
 /// Everything a plan is made of, read and asked for once; [`Draft::compile`] makes plans of it, with other overrides each
 /// time.
 #[derive(Debug)]
@@ -180,6 +186,11 @@ impl Draft {
             |state| json!({ "commit": state.commit, "branch": state.branch, "dirty": state.dirty }),
         );
         Self { spec, file: file.to_owned(), described, host, git }
+    }
+
+    /// The pipeline file, relative to the project root.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// State of the repository.

@@ -210,6 +210,9 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         counts: BTreeMap<Outcome, u64>,
     },
+    /// All that has happened was told; the run waits for something. For displays only, which may gather what they show until
+    /// then.
+    CaughtUp,
     /// An event of a later release within the same format: ignored.
     #[serde(other)]
     Unknown,
@@ -219,7 +222,7 @@ impl RunEvent {
     /// False for events that only a display wants.
     pub fn is_recorded(&self) -> bool {
         match self {
-            Self::StageProgress { .. } => false,
+            Self::StageProgress { .. } | Self::CaughtUp => false,
             Self::StageLog { level, .. } => *level == Level::Warning,
             _ => true,
         }

@@ -64,6 +64,9 @@ pub struct RunRecord {
     pub verification: Option<Verification>,
     /// The log ends in a torn line, which was dropped.
     pub torn: bool,
+    /// Where the stage of the latest event stands: the next one is mostly about it as well, or about the one behind it.
+    #[serde(skip)]
+    pub(crate) latest: usize,
 }
 
 /// How the hits to carry out again were drawn.
@@ -180,6 +183,7 @@ impl RunRecord {
             verified: Vec::new(),
             verification: None,
             torn: false,
+            latest: 0,
         }
     }
 
@@ -291,15 +295,20 @@ impl RunRecord {
             RunEvent::StageProgress { .. }
             | RunEvent::StageLog { .. }
             | RunEvent::StageWaits { .. }
+            | RunEvent::CaughtUp
             | RunEvent::Unknown => {}
         }
     }
 
     fn entry(&mut self, stage: StageId) -> &mut StageRecord {
-        let index = self.stages.iter().position(|record| record.stage == stage).unwrap_or_else(|| {
+        let latest = self.latest.min(self.stages.len());
+        let is_it = |record: &StageRecord| record.stage == stage;
+        let behind = self.stages[latest..].iter().position(is_it).map(|index| latest + index);
+        let index = behind.or_else(|| self.stages[..latest].iter().position(is_it)).unwrap_or_else(|| {
             self.stages.push(StageRecord::new(stage));
             self.stages.len() - 1
         });
+        self.latest = index;
         &mut self.stages[index]
     }
 }

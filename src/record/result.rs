@@ -10,7 +10,7 @@ use super::{MetricValue, RecordError, RunId};
 use crate::{
     digest::Digest,
     plan::{ActionKey, KeyMaterial, StageId},
-    store::{Artifact, ArtifactKind, Entry},
+    store::{Artifact, ArtifactKind, Entry, LocalStore, StoreError},
 };
 
 /// Version of [`ActionResult`]'s encoding.
@@ -113,6 +113,22 @@ impl ActionResult {
         let body = serde_json::to_value(self)
             .map_err(|error| RecordError::Encode { what: "an action result", reason: error.to_string() })?;
         Ok(Entry { artifacts, body })
+    }
+
+    /// The result that is stored for a key, if any. The caller treats one that can't be read as a miss.
+    pub fn stored(store: &LocalStore, key: &ActionKey) -> Result<Option<Result<Self, String>>, StoreError> {
+        // At once as a result, for speed; where it is none, the slow way tells why.
+        if let Ok(Some(Entry { body, .. })) = store.entry_of::<Self>(&key.0)
+            && body.format <= RESULT_VERSION
+        {
+            return Ok(Some(Ok(body)));
+        }
+        match store.entry(&key.0) {
+            Ok(None) => Ok(None),
+            Ok(Some(entry)) => Ok(Some(Self::from_entry(&entry).map_err(|error| error.to_string()))),
+            Err(StoreError::Format { reason, .. }) => Ok(Some(Err(reason))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the body of an entry. The caller treats a newer format as a miss, not as a failure.

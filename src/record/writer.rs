@@ -27,12 +27,20 @@ pub(super) struct Header {
     pub(super) writer: String,
 }
 
+/// Lines are written together until they have this many bytes.
+const GATHERED: usize = 64 << 10;
+
 /// The one writer of a run's record. The run counts as alive until it is dropped.
+///
+/// For speed, what is appended is gathered: it is in the file after [`RunWriter::flush`], after an event that has to last, or
+/// once there is much of it. A process that dies before has told of nothing that is only in its memory but looks at what was
+/// stored already.
 #[derive(Debug)]
 pub struct RunWriter {
     run: RunId,
     folder: PathBuf,
     events: File,
+    gathered: Vec<u8>,
     // Held for its lock, which the system takes back whatever way the process ends.
     alive: File,
 }
@@ -52,12 +60,13 @@ impl RunWriter {
             .create_new(true)
             .open(&path)
             .map_err(RecordError::io("create", &path))?;
-        let mut writer = Self { run, folder, events, alive };
+        let mut writer = Self { run, folder, events, gathered: Vec::new(), alive };
         writer.write_line(&Header {
             stagewright_run: RECORD_VERSION,
             run: run.to_string(),
             writer: concat!("stagewright ", env!("CARGO_PKG_VERSION")).to_owned(),
         })?;
+        writer.flush()?;
         Ok(writer)
     }
 
@@ -72,7 +81,7 @@ impl RunWriter {
     }
 
     /// Appends an event, unless it is one for displays only. Results of stages and the end of the run survive a loss of
-    /// power; the rest survives the death of the process.
+    /// power; the rest survives the death of the process once it is flushed.
     pub fn append(&mut self, event: &RunEvent) -> Result<(), RecordError> {
         if !event.is_recorded() {
             return Ok(());
@@ -83,22 +92,38 @@ impl RunWriter {
             RunEvent::StageEnded { outcome: Outcome::Ran | Outcome::Failed, .. } | RunEvent::RunEnded { .. }
         );
         if lasting {
+            self.flush()?;
             self.events.sync_data().map_err(RecordError::io("sync", &events_path(&self.folder)))?;
         }
         Ok(())
     }
 
+    /// Writes what was gathered.
+    pub fn flush(&mut self) -> Result<(), RecordError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        // Whole lines at a time: a reader, or a kill, sees whole lines but for the last.
+        let written = self.events.write_all(&self.gathered);
+        self.gathered.clear();
+        written.map_err(RecordError::io("write", &events_path(&self.folder)))
+    }
+
     fn write_line<T: Serialize>(&mut self, line: &T) -> Result<(), RecordError> {
-        let mut bytes = serde_json::to_vec(line)
-            .map_err(|error| RecordError::Encode { what: "an event", reason: error.to_string() })?;
-        bytes.push(b'\n');
-        // One write a line: a reader, or a kill, sees whole lines but for the last.
-        self.events.write_all(&bytes).map_err(RecordError::io("write", &events_path(&self.folder)))
+        let whole = self.gathered.len();
+        if let Err(error) = serde_json::to_writer(&mut self.gathered, line) {
+            self.gathered.truncate(whole);
+            return Err(RecordError::Encode { what: "an event", reason: error.to_string() });
+        }
+        self.gathered.push(b'\n');
+        if self.gathered.len() >= GATHERED { self.flush() } else { Ok(()) }
     }
 }
 
 impl Drop for RunWriter {
     fn drop(&mut self) {
+        // After an error, what is left says as much as can be said; the error has been told.
+        let _ = self.flush();
         // Not left to closing: a process that another thread is just starting may hold a copy of the file for a moment.
         let _ = self.alive.unlock();
     }

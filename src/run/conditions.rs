@@ -1,6 +1,6 @@
 //! Conditions that the run decides: what they ask, answered from the stages that have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::inputs::Settled;
 use crate::{
@@ -45,21 +45,27 @@ fn result(settled: &Settled) -> StageResult {
 }
 
 impl View<'_> {
-    /// Every stage it depends on has a result. One that is no part of the run is nothing to wait for.
+    /// Every stage it depends on has a result, and nothing that those depend on failed or did not come to its turn. One that is
+    /// no part of the run is nothing to wait for.
     fn success(&self) -> Option<bool> {
         let mut all = !self.stopping;
         for stage in dependencies(self.action) {
             let settled = (self.settled)(stage)?;
             all &= matches!(settled, Settled::Result(_) | Settled::Unwanted);
         }
-        Some(all)
+        Some(all && self.all_before(|settled| !matches!(settled, Settled::NoResult(_)))?)
     }
 
-    /// A stage it depends on failed, or one that those depend on.
+    /// A stage it depends on, directly or through others, failed.
     fn failure(&self) -> Option<bool> {
+        self.all_before(|settled| !matches!(settled, Settled::NoResult(Outcome::Failed))).map(|none| !none)
+    }
+
+    /// Whether something is true of all that it depends on, directly or through others; none as long as that is open.
+    fn all_before(&self, holds: impl Fn(&Settled) -> bool) -> Option<bool> {
         let actions: BTreeMap<&StageId, &Action> =
-            self.plan.actions.iter().map(|action| (&action.id, action)).collect();
-        let mut seen = std::collections::BTreeSet::new();
+            self.plan.actions.iter().map(|action| (&action.id, &**action)).collect();
+        let mut seen = BTreeSet::new();
         let mut stack: Vec<&StageId> = dependencies(self.action).collect();
         let mut open = false;
         while let Some(stage) = stack.pop() {
@@ -67,13 +73,13 @@ impl View<'_> {
                 continue;
             }
             match (self.settled)(stage) {
-                Some(Settled::NoResult(Outcome::Failed)) => return Some(true),
+                Some(settled) if !holds(settled) => return Some(false),
                 Some(_) => {}
                 None => open = true,
             }
             stack.extend(actions.get(stage).into_iter().flat_map(|action| dependencies(action)));
         }
-        (!open).then_some(false)
+        (!open).then_some(true)
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     RunError, RunOptions, RunSummary, StageSummary, VerifyHits,
     adopt::{Adopter, adopt},
+    ahead::ReadAhead,
     commit::place_stored,
     conditions::dependencies,
     failure,
@@ -28,7 +29,7 @@ use super::{
     inputs::{Fingerprints, Resolved, Settled, resolve},
     isolation::isolation,
     local::{Acted, Job, Said, Shared, act, log_path},
-    lookup::{Looked, Miss, Question, look_up},
+    lookup::{Glance, Looked, Miss, Question, look_up},
     recorder::Recorder,
     scheduler::{Capacity, Node, Scheduler, Work},
     select::Part,
@@ -37,7 +38,7 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
-    lineage::{Attestor, RunFacts},
+    lineage::{Attestor, Ledger, RunFacts},
     plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
@@ -55,6 +56,9 @@ const UNKNOWN_DURATION: Duration = Duration::from_secs(60);
 
 /// Looks at the cache that go on at once. They mostly wait for the disk or hash on all cores anyway.
 const LOOKS_AT_ONCE: usize = 16;
+
+/// Stages that are found stored at a glance before the loop turns to what else there is: some milliseconds' worth.
+const GLANCES_AT_ONCE: usize = 256;
 
 /// What ended in the background.
 enum Done {
@@ -115,7 +119,15 @@ pub(super) async fn drive(
     let writer = RunWriter::create(&config.state_dir, run)?;
     let record_folder = writer.folder().to_owned();
     let mut recorder = Recorder::new(writer, watcher);
-    let history = History::load(&config.state_dir, &plan.file)?;
+    let ahead = options.ahead.as_deref();
+    let history = match ahead.and_then(|ahead| ahead.history(&plan.file)) {
+        Some(history) => history,
+        None => History::load(&config.state_dir, &plan.file)?,
+    };
+    let ledger = match ahead.and_then(ReadAhead::ledger) {
+        Some(ledger) => ledger,
+        None => Ledger::load(&config.state_dir)?,
+    };
     let detected = Host::detect();
     let host = host_state(&detected);
     let (git, started) = (git_state(&config.root), Timestamp::now());
@@ -127,7 +139,7 @@ pub(super) async fn drive(
         host: host.clone(),
         started,
     };
-    let attestor = Attestor::new(config, store, options.signing.clone(), facts)?;
+    let attestor = Attestor::new(config, store, ledger, options.signing.clone(), facts);
     recorder.note(&RunEvent::RunStarted {
         at: started,
         run,
@@ -152,7 +164,7 @@ pub(super) async fn drive(
     let driver = Driver {
         plan,
         parts,
-        actions: plan.actions.iter().cloned().map(Arc::new).collect(),
+        actions: plan.actions.clone(),
         keep_going: options.keep_going,
         shared: Arc::new(Shared {
             store: store.clone(),
@@ -171,6 +183,7 @@ pub(super) async fn drive(
             secrets: options.secrets.clone(),
             lock: options.lock.clone(),
             supplier: options.supplier.clone(),
+            ahead: options.ahead.clone(),
             cancel: options.cancel.clone(),
         }),
         recorder,
@@ -213,7 +226,7 @@ pub(super) fn host_state(host: &Host) -> HostState {
 fn works(plan: &Plan, history: &History) -> Vec<Work> {
     let positions: BTreeMap<&StageId, Node> =
         plan.actions.iter().enumerate().map(|(node, action)| (&action.id, node)).collect();
-    let work = |(node, action): (Node, &Action)| {
+    let work = |(node, action): (Node, &Arc<Action>)| {
         let mut after: Vec<Node> = dependencies(action)
             .filter_map(|stage| positions.get(stage).copied())
             .filter(|before| *before < node)
@@ -238,11 +251,20 @@ impl Driver<'_> {
             if cancel.is_cancelled() && self.stopping.is_none() {
                 self.stop("the run was cancelled".to_owned())?;
             }
-            self.begin_looks()?;
+            let more = self.begin_looks()?;
             self.begin_runs()?;
             if self.scheduler.is_done() {
                 break;
             }
+            if more {
+                while let Ok((node, said)) = hear.try_recv() {
+                    self.said(node, said)?;
+                }
+                // The order to stop comes through a task of its own.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            self.recorder.catch_up()?;
             tokio::select! {
                 biased;
                 Some((node, said)) = hear.recv() => self.said(node, said)?,
@@ -262,9 +284,13 @@ impl Driver<'_> {
         self.finish(began, verified)
     }
 
-    /// Looks at the cache for every stage whose turn it is.
-    fn begin_looks(&mut self) -> Result<(), RunError> {
+    /// Looks at the cache for every stage whose turn it is. True: it stopped halfway, so that nothing else is kept waiting.
+    fn begin_looks(&mut self) -> Result<bool, RunError> {
+        let mut glances = 0;
         while self.looking < LOOKS_AT_ONCE {
+            if glances == GLANCES_AT_ONCE {
+                return Ok(true);
+            }
             let Some(node) = self.again.pop().or_else(|| self.scheduler.take_ready()) else { break };
             self.began[node].get_or_insert_with(Instant::now);
             let action = Arc::clone(&self.actions[node]);
@@ -301,8 +327,17 @@ impl Driver<'_> {
                     continue;
                 }
             };
+            let Shared { salt, prints, store, ahead, .. } = &*self.shared;
+            let glance = Glance { prints, store, salt, ahead: ahead.as_deref() };
+            let glanced = (!forced).then(|| glance.at(&action, &known)).flatten();
+            if let Some((key, result)) = glanced {
+                glances += 1;
+                let why = self.why_cached(node, key);
+                self.succeed(node, Outcome::Cached, key, why, result)?;
+                continue;
+            }
             self.looking += 1;
-            let (shared, last) = (Arc::clone(&self.shared), self.history.last(&action.id).cloned());
+            let (shared, last) = (Arc::clone(&self.shared), self.history.last(&action.id));
             self.tasks.spawn_blocking(move || {
                 let question = Question {
                     known,
@@ -343,7 +378,7 @@ impl Driver<'_> {
                 }
             });
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Starts every queued stage that the machine has room for.
@@ -507,9 +542,9 @@ impl Driver<'_> {
     }
 
     fn why_cached(&self, node: Node, key: ActionKey) -> String {
-        match self.history.last(&self.actions[node].id) {
+        match self.history.key(&self.actions[node].id) {
             _ if self.actions[node].frozen => "frozen".to_owned(),
-            Some(last) if last.key == key => "nothing changed".to_owned(),
+            Some(last) if last == key => "nothing changed".to_owned(),
             _ => "an equal action has run before".to_owned(),
         }
     }

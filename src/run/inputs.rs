@@ -180,6 +180,33 @@ impl Fingerprints {
         }
     }
 
+    /// The inputs as the action key sees them, if nothing has to be read for it.
+    pub(super) fn key_inputs(
+        &self,
+        inputs: &[(String, Binding, Option<StoredInput>)],
+    ) -> Option<BTreeMap<String, Vec<KeyInput>>> {
+        let mut by_port: BTreeMap<String, Vec<KeyInput>> = BTreeMap::new();
+        for (port, binding, stored) in inputs {
+            let artifact = match (stored, &binding.source) {
+                (Some(stored), _) => stored.artifact,
+                (None, Source::Path(path) | Source::Placed { path, .. }) => self.remembered(path)?,
+                // `resolve` gives a stored input for every output.
+                (None, Source::Output { .. }) => continue,
+            };
+            by_port.entry(port.clone()).or_default().push(key_input(binding, &artifact));
+        }
+        Some(by_port)
+    }
+
+    /// The content of a path, if it was asked for before and is not being read just now.
+    fn remembered(&self, path: &Path) -> Option<Artifact> {
+        let slot = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.get(path)?)
+        };
+        slot.try_lock().ok().and_then(|slot| *slot)
+    }
+
     /// The content of a path now.
     pub(super) fn again(&self, path: &Path) -> Result<(Artifact, Option<Tree>), StoreError> {
         self.store.survey(path)
@@ -219,12 +246,16 @@ impl Fingerprints {
 pub(super) fn key_inputs(inputs: &[Input]) -> BTreeMap<String, Vec<KeyInput>> {
     let mut by_port: BTreeMap<String, Vec<KeyInput>> = BTreeMap::new();
     for Input { port, binding, artifact, place: _ } in inputs {
-        by_port.entry(port.clone()).or_default().push(KeyInput {
-            name: binding.name.clone(),
-            artifact_type: binding.artifact_type.clone(),
-            role: binding.role.clone(),
-            digest: artifact.digest,
-        });
+        by_port.entry(port.clone()).or_default().push(key_input(binding, artifact));
     }
     by_port
+}
+
+fn key_input(binding: &Binding, artifact: &Artifact) -> KeyInput {
+    KeyInput {
+        name: binding.name.clone(),
+        artifact_type: binding.artifact_type.clone(),
+        role: binding.role.clone(),
+        digest: artifact.digest,
+    }
 }

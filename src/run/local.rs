@@ -13,6 +13,7 @@ use stagewright_protocol::{Event, Level, Limits, NamedInput, RunRequest, RunResu
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
+    ahead::ReadAhead,
     command,
     commit::{Made, commit, place_exports, place_stored},
     failure,
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) secrets: Secrets,
     pub(super) lock: Option<Arc<Lock>>,
     pub(super) supplier: Option<Arc<dyn Supplier>>,
+    pub(super) ahead: Option<Arc<ReadAhead>>,
     pub(super) cancel: Cancel,
 }
 

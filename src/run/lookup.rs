@@ -1,16 +1,19 @@
 //! Does a stored result serve?
+//!
+//! [`look_up`] gives every answer and may take as long as hashing a dataset takes; [`Glance`] knows only the easiest one.
 
 use std::{path::PathBuf, sync::Arc};
 
 use stagewright_protocol::{Determinism, GateStatus};
 
 use super::{
+    ahead::{ReadAhead, is_whole},
     failure,
     inputs::{Fingerprints, Input, StoredInput, key_inputs},
 };
 use crate::{
     dvc::Lock,
-    plan::{Action, ActionKey, Binding, KeyMaterial},
+    plan::{Action, ActionKey, Binding, KeyMaterial, KeyParts},
     record::{ActionResult, Failure, LastResult, Reason, differences},
     store::{LocalStore, StoreError, Supplied, Supplier},
 };
@@ -83,16 +86,15 @@ pub(super) fn look_up(
     } else if !action.cache {
         vec![Reason::Uncached]
     } else {
-        match store.entry(&key.0) {
+        match ActionResult::stored(store, &key).map_err(|error| failure::from_store(&error))? {
             // A file that is no entry is as good as none: running the stage again replaces it.
-            Err(StoreError::Format { reason, .. }) => vec![Reason::Unreadable { why: reason }],
-            Err(error) => return Err(failure::from_store(&error)),
-            Ok(None) => {
+            Some(Err(why)) => vec![Reason::Unreadable { why }],
+            None => {
                 why_new(last, &material, key).into_iter().map(|reason| reason.named(&action.reads)).collect()
             }
-            Ok(Some(entry)) => match usable(action, key, &entry, store)? {
-                Ok(result) => return Ok(Looked::Hit { key, result: Arc::new(result), from: None }),
-                Err(reason) => vec![reason],
+            Some(Ok(result)) => match usable(action, key, &result, store)? {
+                None => return Ok(Looked::Hit { key, result: Arc::new(result), from: None }),
+                Some(reason) => vec![reason],
             },
         }
     };
@@ -146,13 +148,12 @@ fn frozen(
     let lost = |why: String| {
         Err(failure::user(format!("`{}` is frozen, and its last result {why}", action.id), thaw))
     };
-    match store.entry(&last.key.0) {
-        Err(StoreError::Format { reason, .. }) => lost(format!("is not readable: {reason}")),
-        Err(error) => Err(failure::from_store(&error)),
-        Ok(None) => lost("is no longer stored".to_owned()),
-        Ok(Some(entry)) => match usable(action, last.key, &entry, store)? {
-            Ok(result) => Ok(Looked::Hit { key: last.key, result: Arc::new(result), from: None }),
-            Err(reason) => lost(format!("does not serve: {reason}")),
+    match ActionResult::stored(store, &last.key).map_err(|error| failure::from_store(&error))? {
+        Some(Err(reason)) => lost(format!("is not readable: {reason}")),
+        None => lost("is no longer stored".to_owned()),
+        Some(Ok(result)) => match usable(action, last.key, &result, store)? {
+            None => Ok(Looked::Hit { key: last.key, result: Arc::new(result), from: None }),
+            Some(reason) => lost(format!("does not serve: {reason}")),
         },
     }
 }
@@ -163,10 +164,9 @@ pub(super) fn stored(
     key: ActionKey,
     store: &LocalStore,
 ) -> Result<Option<ActionResult>, Failure> {
-    match store.entry(&key.0) {
-        Err(StoreError::Format { .. }) | Ok(None) => Ok(None),
-        Err(error) => Err(failure::from_store(&error)),
-        Ok(Some(entry)) => Ok(usable(action, key, &entry, store)?.ok()),
+    match ActionResult::stored(store, &key).map_err(|error| failure::from_store(&error))? {
+        Some(Ok(result)) if usable(action, key, &result, store)?.is_none() => Ok(Some(result)),
+        _ => Ok(None),
     }
 }
 
@@ -178,17 +178,29 @@ fn why_new(last: Option<&LastResult>, material: &KeyMaterial, key: ActionKey) ->
     }
 }
 
+/// Why a stored result does not serve; none if it does.
 fn usable(
     action: &Action,
     key: ActionKey,
-    entry: &crate::store::Entry,
+    result: &ActionResult,
     store: &LocalStore,
-) -> Result<Result<ActionResult, Reason>, Failure> {
-    let unreadable = |why: String| Ok(Err(Reason::Unreadable { why }));
-    let result = match ActionResult::from_entry(entry) {
-        Ok(result) => result,
-        Err(error) => return unreadable(error.to_string()),
-    };
+) -> Result<Option<Reason>, Failure> {
+    if let Some(reason) = unfit(action, key, result) {
+        return Ok(Some(reason));
+    }
+    let mut lost = 0;
+    for output in result.outputs.values() {
+        lost += store.missing(&output.artifact).map_err(|error| failure::from_store(&error))?.len() as u64;
+    }
+    if lost > 0 {
+        return Ok(Some(Reason::Lost { blobs: lost }));
+    }
+    Ok(stuck(action, result))
+}
+
+/// What a stored result lacks, whatever else is stored.
+fn unfit(action: &Action, key: ActionKey, result: &ActionResult) -> Option<Reason> {
+    let unreadable = |why: String| Some(Reason::Unreadable { why });
     if result.key != key {
         return unreadable("it belongs to another key".to_owned());
     }
@@ -201,20 +213,53 @@ fn usable(
     if let Some(out) = action.outs.iter().find(|out| !result.outputs.contains_key(&out.port())) {
         return unreadable(format!("it has no out `{}`", out.path.display()));
     }
-    let mut lost = 0;
-    for output in result.outputs.values() {
-        lost += store.missing(&output.artifact).map_err(|error| failure::from_store(&error))?.len() as u64;
+    None
+}
+
+/// A verdict on a measurement that failed on a busy machine must not stick to the pipeline for ever.
+fn stuck(action: &Action, result: &ActionResult) -> Option<Reason> {
+    if action.program.manifest.determinism != Determinism::None {
+        return None;
     }
-    if lost > 0 {
-        return Ok(Err(Reason::Lost { blobs: lost }));
+    let failed = result.measured.gates.iter().find(|gate| gate.status == GateStatus::Failed);
+    failed.map(|gate| Reason::GateFailed { gate: gate.name.clone() })
+}
+
+/// What a glance needs beside the action and its inputs.
+pub(super) struct Glance<'a> {
+    pub(super) prints: &'a Fingerprints,
+    pub(super) store: &'a LocalStore,
+    pub(super) salt: &'a str,
+    pub(super) ahead: Option<&'a ReadAhead>,
+}
+
+impl Glance<'_> {
+    /// Looks for a stored result where it takes a few questions to the file system and nothing else: no file of the work tree is
+    /// read or written, no blob hashed, nobody else asked. Only a hit is told; whatever else it is, [`look_up`] says.
+    ///
+    /// For speed: a run with nothing to do is this once a stage, so the loop that owns the run does it itself, where handing it
+    /// to another thread would take longer than it does.
+    pub(super) fn at(
+        &self,
+        action: &Action,
+        inputs: &[(String, Binding, Option<StoredInput>)],
+    ) -> Option<(ActionKey, Arc<ActionResult>)> {
+        let reads_only = action.outs.is_empty() && action.exports.is_empty();
+        if !reads_only || !action.cache || action.frozen {
+            return None;
+        }
+        let inputs = self.prints.key_inputs(inputs)?;
+        let key = KeyParts::new(action, &inputs, self.salt).key().ok()?;
+        let result = match self.ahead.and_then(|ahead| ahead.result(&key)) {
+            Some(result) => result,
+            None => {
+                let result = ActionResult::stored(self.store, &key).ok()??.ok()?;
+                Arc::new(is_whole(&result, self.store).then_some(result)?)
+            }
+        };
+        let serves = unfit(action, key, &result).is_none() && stuck(action, &result).is_none();
+        serves.then_some((key, result))
     }
-    // A verdict on a measurement that failed on a busy machine must not stick to the pipeline for ever.
-    if action.program.manifest.determinism == Determinism::None
-        && let Some(gate) = result.measured.gates.iter().find(|gate| gate.status == GateStatus::Failed)
-    {
-        return Ok(Err(Reason::GateFailed { gate: gate.name.clone() }));
-    }
-    Ok(Ok(result))
 }
 
 fn unreadable_input(action: &Action, port: &str, path: PathBuf, error: &StoreError) -> Failure {

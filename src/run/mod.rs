@@ -11,6 +11,7 @@
 //! behind them, so consumers of a stage whose output did not change are hits.
 
 mod adopt;
+mod ahead;
 mod command;
 mod commit;
 mod conditions;
@@ -36,6 +37,7 @@ mod targets;
 
 use std::{sync::Arc, time::Duration};
 
+pub use ahead::ReadAhead;
 pub use error::RunError;
 pub use isolation::isolation;
 pub use preview::{Preview, StagePreview, preview};
@@ -85,6 +87,8 @@ pub struct RunOptions {
     pub supplier: Option<Arc<dyn Supplier>>,
     /// Carry some of the hits out again and compare.
     pub verify_hits: Option<VerifyHits>,
+    /// Results that are being read already.
+    pub ahead: Option<Arc<ReadAhead>>,
     /// Stops the run.
     pub cancel: Cancel,
     /// The keys that sign the statements.
@@ -117,6 +121,7 @@ impl Default for RunOptions {
             lock: None,
             supplier: None,
             verify_hits: None,
+            ahead: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
         }

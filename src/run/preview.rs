@@ -15,7 +15,7 @@ use super::{
     conditions::{View, undecided},
     drive::host_state,
     inputs::{Fingerprints, Input, Place, Resolved, Settled, resolve},
-    lookup::{Looked, Question, look_up},
+    lookup::{Glance, Looked, Question, look_up},
     select::{Part, select},
 };
 use crate::{
@@ -113,9 +113,14 @@ pub(super) fn walk(
     on_hit: &mut OnHit<'_>,
 ) -> Result<Vec<StagePreview>, RunError> {
     let parts = select(plan, &options.select, &options.force)?;
-    let history = History::load(&config.state_dir, &plan.file)?;
+    let ahead = options.ahead.as_deref();
+    let history = match ahead.and_then(|ahead| ahead.history(&plan.file)) {
+        Some(history) => history,
+        None => History::load(&config.state_dir, &plan.file)?,
+    };
     let host = host_state(&Host::detect());
     let prints = Fingerprints::new(store.clone(), config.root.clone());
+    let glance = Glance { prints: &prints, store, salt: &config.salt, ahead };
     let mut settled: BTreeMap<&StageId, Settled> = BTreeMap::new();
     // Stages of which it is open whether they are skipped.
     let mut open: BTreeSet<&StageId> = BTreeSet::new();
@@ -190,15 +195,24 @@ pub(super) fn walk(
                     break 'found Preview::Fails { failure: super::failure::user(what, None) };
                 }
             };
-            let question = Question {
-                known,
-                last: history.last(&action.id),
-                forced: part == Part::Wanted { forced: true },
-                salt: &config.salt,
-                lock: options.lock.as_deref(),
-                supplier: options.supplier.as_deref(),
+            let forced = part == Part::Wanted { forced: true };
+            let glanced = (!forced).then(|| glance.at(action, &known)).flatten();
+            let looked = match glanced {
+                Some((key, result)) => Ok(Looked::Hit { key, result, from: None }),
+                None => {
+                    let last = history.last(&action.id);
+                    let question = Question {
+                        known,
+                        last: last.as_ref(),
+                        forced,
+                        salt: &config.salt,
+                        lock: options.lock.as_deref(),
+                        supplier: options.supplier.as_deref(),
+                    };
+                    look_up(action, question, &prints, store)
+                }
             };
-            match look_up(action, question, &prints, store) {
+            match looked {
                 Ok(Looked::Hit { key: found, result, from }) => {
                     key = Some(found);
                     let made_in = result.run;

@@ -1,12 +1,7 @@
 //! Bringing the results of a plan without running anything.
 
 use super::{RunError, RunOptions, StagePreview, commit::place_stored, preview::walk, shares::Shares};
-use crate::{
-    config::Config,
-    plan::Plan,
-    record::{History, LastResult},
-    store::LocalStore,
-};
+use crate::{config::Config, plan::Plan, record::History, store::LocalStore};
 
 /// What is done with results that are there or come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +29,7 @@ pub fn pull(
     let mut noted = Ok(());
     let previews = walk(plan, options, store, config, &mut |action, result, prints| {
         place_stored(action, result, &config.root, store, prints, &shares)?;
-        let note = history.note(LastResult {
-            stage: action.id.clone(),
-            key: result.key,
-            material: result.material.clone(),
-            duration_ms: result.duration_ms(),
-        });
+        let note = history.note(&action.id, result);
         noted = std::mem::replace(&mut noted, Ok(())).and(note);
         Ok(())
     })?;

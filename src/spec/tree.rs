@@ -91,12 +91,30 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map {
-        entries: Vec<(Name, Node)>,
-        seen: HashMap<String, Span>,
-        merges: Vec<(Span, Node)>,
-        key: Option<Key>,
-    },
+    Map { entries: Vec<(Name, Node)>, index: KeyIndex, merges: Vec<(Span, Node)>, key: Option<Key> },
+}
+
+/// Maps with more keys than this are not searched one by one.
+const FEW_KEYS: usize = 16;
+
+/// Finds keys of a map that is being read. Most maps have few, and then looking at each is faster than hashing them.
+#[derive(Default)]
+struct KeyIndex {
+    /// Positions of the first entries by their keys, as far as it was brought.
+    positions: HashMap<String, usize>,
+}
+
+impl KeyIndex {
+    /// Place of the key, if an entry has it.
+    fn find<'a>(&mut self, entries: &'a [(Name, Node)], key: &str) -> Option<&'a Span> {
+        if entries.len() <= FEW_KEYS {
+            return entries.iter().find(|(name, _)| name.value == key).map(|(name, _)| &name.span);
+        }
+        for (position, (name, _)) in entries.iter().enumerate().skip(self.positions.len()) {
+            self.positions.insert(name.value.clone(), position);
+        }
+        self.positions.get(key).map(|position| &entries[*position].0.span)
+    }
 }
 
 /// A key that waits for its value.
@@ -205,7 +223,7 @@ impl<'a> Builder<'a> {
                     self.refuse_tag(tag.is_some(), &span);
                     let content = Content::Map {
                         entries: Vec::new(),
-                        seen: HashMap::new(),
+                        index: KeyIndex::default(),
                         merges: Vec::new(),
                         key: None,
                     };
@@ -383,8 +401,8 @@ impl<'a> Builder<'a> {
         parent.height = parent.height.max(height);
         match &mut parent.content {
             Content::List(items) => items.push(node),
-            Content::Map { entries, seen, merges, key } => match key.take() {
-                None => *key = Some(read_key(node, plain, seen, self.diagnostics)),
+            Content::Map { entries, index, merges, key } => match key.take() {
+                None => *key = Some(read_key(node, plain, entries, index, self.diagnostics)),
                 Some(Key::Plain(name)) => entries.push((name, node)),
                 Some(Key::Merge(span)) => merges.push((span, node)),
                 Some(Key::Refused) => {}
@@ -422,7 +440,8 @@ impl<'a> Builder<'a> {
 fn read_key(
     node: Node,
     plain: bool,
-    seen: &mut HashMap<String, Span>,
+    entries: &[(Name, Node)],
+    index: &mut KeyIndex,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Key {
     let NodeData::Text { text, .. } = node.data else {
@@ -436,7 +455,7 @@ fn read_key(
     if plain && text == "<<" {
         return Key::Merge(node.span);
     }
-    if let Some(first) = seen.get(&text) {
+    if let Some(first) = index.find(entries, &text) {
         diagnostics.push(
             Diagnostic::error("spec::duplicate-key", format!("`{text}` is given twice in the same map"))
                 .at(node.span, "a second time")
@@ -444,6 +463,5 @@ fn read_key(
         );
         return Key::Refused;
     }
-    seen.insert(text.clone(), node.span.clone());
     Key::Plain(Spanned::new(text, node.span))
 }

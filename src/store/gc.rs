@@ -32,8 +32,8 @@ pub struct GcPlan {
 }
 
 impl LocalStore {
-    /// Plans a collection: results whose key is in `roots` stay, and those used within `max_age`; blobs stay that a
-    /// remaining result leads to, those in `pinned`, and any younger than an hour.
+    /// Plans a collection: results whose key is in `roots` stay, and those used within `max_age`, which is known to within an
+    /// hour ([`LocalStore::entry`]); blobs stay that a remaining result leads to, those in `pinned`, and any younger than an hour.
     pub fn plan_gc(
         &self,
         roots: &BTreeSet<Digest>,

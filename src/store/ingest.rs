@@ -7,11 +7,11 @@ use std::{
 };
 
 use rayon::prelude::*;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{
-    Artifact, ArtifactKind, LocalStore, StoreError, Tree, TreeEntry, index::StatIndex, local::make_parent,
-    seal::seal,
+    Artifact, ArtifactKind, Hidden, LocalStore, StoreError, Tree, TreeEntry, index::StatIndex,
+    local::make_parent, seal::seal,
 };
 use crate::digest::{Digest, Md5};
 
@@ -23,7 +23,7 @@ impl LocalStore {
         if meta.is_file() {
             return self.ingest_file(path).map(file_artifact);
         }
-        let files = list_files(path, Links::Refuse)?;
+        let files = list_files(path, Links::Refuse, None)?;
         let entries = files
             .par_iter()
             .map(|file| {
@@ -69,7 +69,7 @@ impl LocalStore {
         if fs::symlink_metadata(path).map_err(StoreError::io("read", path))?.is_file() {
             return digest(path).map(file_artifact);
         }
-        let files = list_files(path, Links::Refuse)?;
+        let files = list_files(path, Links::Refuse, None)?;
         let entry = |file: &FoundFile| {
             Ok(TreeEntry {
                 path: file.relative.clone(),
@@ -96,7 +96,7 @@ impl LocalStore {
             index.save()?;
             return Ok((file_artifact(digest), None));
         }
-        let files = list_files(&absolute, Links::Follow)?;
+        let files = list_files(&absolute, Links::Follow, self.hidden.as_ref())?;
         let paths: Vec<(String, PathBuf)> =
             files.iter().map(|file| (file.relative.clone(), file.path.clone())).collect();
         let digests = index.digests(&paths)?;
@@ -136,8 +136,10 @@ impl LocalStore {
 
     /// Files below a folder of the work tree, relative and absolute, sorted by path; links are followed.
     pub fn files_below(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
-        let mut files: Vec<(String, PathBuf)> =
-            list_files(folder, Links::Follow)?.into_iter().map(|file| (file.relative, file.path)).collect();
+        let mut files: Vec<(String, PathBuf)> = list_files(folder, Links::Follow, None)?
+            .into_iter()
+            .map(|file| (file.relative, file.path))
+            .collect();
         files.sort();
         Ok(files)
     }
@@ -163,9 +165,19 @@ pub(super) enum Links {
     Follow,
 }
 
-pub(super) fn list_files(folder: &Path, links: Links) -> Result<Vec<FoundFile>, StoreError> {
+/// Files below a folder, but for those that are hidden.
+pub(super) fn list_files(
+    folder: &Path,
+    links: Links,
+    hidden: Option<&Hidden>,
+) -> Result<Vec<FoundFile>, StoreError> {
     let mut files = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(links == Links::Follow).sort_by_file_name() {
+    let walk = WalkDir::new(folder).follow_links(links == Links::Follow).sort_by_file_name();
+    let shown = |entry: &DirEntry| {
+        let hides = hidden.is_some_and(|hidden| hidden.hides(entry.path(), entry.file_type().is_dir()));
+        entry.depth() == 0 || !hides
+    };
+    for entry in walk.into_iter().filter_entry(shown) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(folder).to_owned();
             StoreError::Io { action: "read", path, source: error.into() }

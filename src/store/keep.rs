@@ -22,7 +22,7 @@ impl LocalStore {
             let digest = self.keep_file(&absolute)?;
             return Ok(Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: digest.size() });
         }
-        let files = list_files(&absolute, Links::Follow)?;
+        let files = list_files(&absolute, Links::Follow, self.hidden.as_ref())?;
         let entries = files
             .par_iter()
             .map(|file| {

@@ -1,6 +1,7 @@
 //! The store in a folder of this machine: blobs.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::Write,
     os::unix::fs::PermissionsExt,
@@ -18,6 +19,32 @@ use crate::digest::Digest;
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     folder: Arc<Path>,
+    pub(super) hidden: Option<Hidden>,
+}
+
+/// Paths of the work tree that count as not there.
+#[derive(Clone)]
+pub struct Hidden(Arc<Hides>);
+
+type Hides = dyn Fn(&Path, bool) -> bool + Send + Sync;
+
+impl Hidden {
+    /// Those for which this is true, given an absolute path without links and whether it is a folder. What is in a folder that is
+    /// hidden is not asked for.
+    pub fn new(hides: impl Fn(&Path, bool) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hides))
+    }
+
+    /// True for a path that counts as not there.
+    pub fn hides(&self, path: &Path, is_folder: bool) -> bool {
+        (self.0)(path, is_folder)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hidden")
+    }
 }
 
 /// Marks the folder as a cache for backup programs (<https://bford.info/cachedir/>).
@@ -35,7 +62,19 @@ impl LocalStore {
         if !tag.exists() {
             fs::write(&tag, CACHEDIR_TAG).map_err(StoreError::io("write", &tag))?;
         }
-        Ok(Self { folder: folder.into() })
+        Ok(Self { folder: folder.into(), hidden: None })
+    }
+
+    /// The store in `folder`, if there is one.
+    pub fn open_existing(folder: &Path) -> Option<Self> {
+        folder.join("actions-v1").is_dir().then(|| Self { folder: folder.into(), hidden: None })
+    }
+
+    /// The same store, to which some of the work tree is not there when it looks through folders of it.
+    #[must_use]
+    pub fn hiding(mut self, hidden: Hidden) -> Self {
+        self.hidden = Some(hidden);
+        self
     }
 
     /// The store's folder.

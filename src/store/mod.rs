@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub use alias::Alias;
 pub use entry::Entry;
 pub use gc::GcPlan;
-pub use local::LocalStore;
+pub use local::{Hidden, LocalStore};
 pub use lock::{Claim, StoreLock};
 pub use receive::Incoming;
 use serde::{Deserialize, Serialize};

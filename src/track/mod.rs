@@ -24,6 +24,7 @@ pub use checkout::{CheckedOut, checkout};
 pub use diff::{Change, diff, is_commit};
 pub use error::TrackError;
 pub use find::{Tracked, find};
+pub use ignore::{Kept, ignore_out};
 pub use listing::{DirEntry, DirListing};
 pub use pointer::{ObjectName, Pointer};
 pub use state::{FileChanges, State, state};

@@ -241,3 +241,14 @@ stages:
     let shown = project.run(&["show", "second"]);
     assert!(shown.contains("resumed-at  1"), "the checkpoint of the killed run is used: {shown}");
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::process::Stdio;
+    let project = Project::new("version: 1\n");
+    let mut command = project.here(&["schema"]);
+    let mut started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(started.stdout.take());
+    let done = started.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(0), String::new()));
+}

@@ -107,3 +107,18 @@ fn variables_name_the_run_and_reuse_does_not_mind() {
     assert!(project.run(&["run"]).contains("nothing changed"));
     assert_eq!(project.read("id.txt"), id);
 }
+
+#[test]
+fn success_looks_behind_what_dealt_with_a_failure() {
+    let text = [
+        "version: 1\nstages:\n".to_owned(),
+        stage("train", "x-note: one", "{ step: fail, class: user, message: out of ideas },"),
+        stage("rescue", "if: ${{ always() }}\n    needs: [train]", ""),
+        stage("plain", "needs: [rescue]", ""),
+        stage("publish", "if: ${{ success() }}\n    needs: [plain]", ""),
+        stage("alarm", "if: ${{ failure() }}\n    needs: [publish]", ""),
+    ]
+    .concat();
+    let project = Project::new(&text);
+    assert_snapshot!("if-success-of-all", project.run(&["run", "-k"]));
+}

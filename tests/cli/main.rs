@@ -6,6 +6,7 @@ mod bench;
 mod command;
 mod commands;
 mod conditions;
+mod dvc;
 mod files;
 mod fmt;
 mod keys;

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 use stagewright::{
-    plan::{Against, Bound, StageId, Target},
+    plan::{Action, Against, Bound, StageId, Target},
     record::{Outcome, RunEvent, RunOutcome, RunState, list_runs, read_run},
-    run::{Force, RunError, RunOptions, Selection},
+    run::{Force, RunError, RunOptions, Selection, execute},
 };
 use stagewright_protocol::{Determinism, GateStatus, RunRequest};
 
-use crate::project::{ActionExt, Project, metric, options, plan, stage, step, write};
+use crate::project::{ActionExt, Project, Ran, block_on, metric, options, plan, stage, step, write};
 
 #[test]
 fn data_flows_from_stage_to_stage() {
@@ -159,31 +159,40 @@ fn skipped_stages_skip_what_needs_them_but_not_what_takes_many() {
 fn a_failure_blocks_its_descendants_and_stops_the_rest_unless_told_otherwise() {
     let fails = json!({"step": "fail", "class": "user", "message": "no images", "hint": null});
     let actions = |project: &Project| {
-        // `late` starts after the failure: it waits for the cores that `first` holds.
-        let mut first = stage("first", vec![fails.clone()]);
-        first.resources.cpus = 0;
-        let mut late = stage("late", spans(project, "late", 1));
-        late.resources.cpus = 0;
+        // `late` would start after the failure: what it waits for ends once `first` has.
+        let hold = json!({"step": "hang-while", "file": project.path("hold")});
+        project.write("hold", "");
         vec![
-            first,
+            stage("first", vec![fails.clone()]),
             stage("child", vec![write("c")]).reads("first"),
             stage("heir", vec![write("h")]).after("child"),
-            late,
+            stage("beside", vec![hold, write("b")]),
+            stage("late", spans(project, "late", 1)).after("beside"),
         ]
     };
+    let run = |project: &Project, actions: Vec<Action>, options: &RunOptions| {
+        let mut watch = |event: &RunEvent| {
+            if matches!(event, RunEvent::StageEnded { stage, .. } if stage.0 == "first") {
+                fs::remove_file(project.path("hold")).unwrap();
+            }
+        };
+        let plan = plan(actions);
+        let summary = block_on(execute(&plan, options, &project.store, &project.config, &mut watch));
+        Ran { summary: summary.unwrap(), events: Vec::new() }
+    };
     let project = Project::new();
-    let ran = project.run(actions(&project));
+    let ran = run(&project, actions(&project), &options());
     assert_eq!(ran.summary.outcome, RunOutcome::Failed);
     insta::assert_snapshot!(ran.table(), @r"
     first    failed    first run
     child    blocked   `first` failed
     heir     blocked   `first` failed
+    beside   ran       first run
     late     cancelled not started, because `first` failed
     ");
     assert!(project.trace().is_empty());
 
-    let ran =
-        project.run_with(plan(actions(&project)), &RunOptions { keep_going: true, ..options() }).unwrap();
+    let ran = run(&project, actions(&project), &RunOptions { keep_going: true, ..options() });
     assert_eq!(ran.summary.outcome, RunOutcome::Failed);
     assert_eq!(ran.outcome("late"), Outcome::Ran);
     assert_eq!(ran.outcome("heir"), Outcome::Blocked);
@@ -191,7 +200,7 @@ fn a_failure_blocks_its_descendants_and_stops_the_rest_unless_told_otherwise() {
     let project = Project::new();
     let mut tolerant = actions(&project);
     tolerant[0].continue_on_error = true;
-    let ran = project.run(tolerant);
+    let ran = run(&project, tolerant, &options());
     assert_eq!(ran.summary.outcome, RunOutcome::Succeeded);
     assert_eq!((ran.outcome("child"), ran.outcome("late")), (Outcome::Blocked, Outcome::Ran));
 }

@@ -183,7 +183,7 @@ pub fn plan(actions: Vec<Action>) -> Plan {
     Plan {
         name: "test".to_owned(),
         file: "pipeline.yaml".into(),
-        actions,
+        actions: actions.into_iter().map(Arc::new).collect(),
         targets: Vec::new(),
         search: None,
         overrides: Overrides::default(),

@@ -32,6 +32,16 @@ fn graph(project: &Project, own: &str) -> Vec<Action> {
     ]
 }
 
+/// Some run's record has an event of this kind.
+fn recorded(project: &Project, event: &str) -> bool {
+    let runs = list_runs(&project.config.state_dir).unwrap();
+    let folder = project.config.state_dir.join("runs-v1");
+    runs.iter().any(|run| {
+        let events = fs::read_to_string(folder.join(run.to_string()).join("events.jsonl"));
+        events.is_ok_and(|events| events.contains(&format!("\"event\":\"{event}\"")))
+    })
+}
+
 fn waits(ran: &Ran) -> Vec<String> {
     let waits = ran.events.iter().filter_map(|event| match event {
         RunEvent::StageWaits { stage, waits_for, .. } => Some(format!("{stage} waits for {waits_for}")),
@@ -50,7 +60,8 @@ fn what_differs_goes_on_and_the_same_is_made_once() {
         let second = scope.spawn(|| project.run(graph(&project, "two")));
         // The second one's own stage does not wait for the first run.
         wait_for("the second run's own stage", || project.trace().contains(&"two".to_owned()));
-        std::thread::sleep(Duration::from_millis(200));
+        // Not before it has met the first one at `shared`, however slow this machine is.
+        wait_for("the second run to wait", || recorded(&project, "stage-waits"));
         assert!(!first.is_finished() && !second.is_finished());
         fs::remove_file(project.path("hold")).unwrap();
         (first.join().unwrap(), second.join().unwrap())

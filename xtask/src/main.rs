@@ -1,6 +1,7 @@
 //! Set-up and chores of the project: `cargo xtask native`, `cargo xtask demo`, `cargo xtask test`.
 
 mod demo;
+mod full;
 mod native;
 mod step;
 mod suite;
@@ -20,7 +21,8 @@ Usage: cargo xtask <chore>
                                     half for NVIDIA GPUs as well
   demo [-- ARGUMENT...]             native, build everything in release, run examples/quickstart from end to end;
                                     the arguments go to `stagewright run`
-  test                              native, then format, lints, build, tests and doctests of the whole workspace
+  test [--full]                     native, then format, lints, build, tests and doctests of the whole workspace; with --full
+                                    also the tests that ask other tools (dvc), which are fetched into .native
 ";
 
 fn main() -> ExitCode {
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         }
         Ok(Chore::Native(request)) => native::run(&request),
         Ok(Chore::Demo(arguments)) => demo::run(&arguments),
-        Ok(Chore::Test) => suite::run(),
+        Ok(Chore::Test { full }) => suite::run(full),
         Err(complaint) => {
             eprint!("{complaint}\n\n{USAGE}");
             return ExitCode::from(2);
@@ -53,7 +55,10 @@ enum Chore {
     Help,
     Native(native::Request),
     Demo(Vec<String>),
-    Test,
+    /// With the tests that want other tools.
+    Test {
+        full: bool,
+    },
 }
 
 impl Chore {
@@ -68,8 +73,11 @@ impl Chore {
                     Err(format!("demo does not know `{other}`; put arguments of `stagewright run` after --"))
                 }
             },
-            "test" if rest.is_empty() => Ok(Self::Test),
-            "test" => Err(format!("test does not know `{}`", rest[0])),
+            "test" => match rest {
+                [] => Ok(Self::Test { full: false }),
+                [full] if full == "--full" => Ok(Self::Test { full: true }),
+                [other, ..] => Err(format!("test does not know `{other}`")),
+            },
             "help" | "-h" | "--help" => Ok(Self::Help),
             other => Err(format!("there is no chore `{other}`")),
         }
@@ -107,7 +115,8 @@ mod tests {
 
     #[test]
     fn command_lines_are_understood_or_refused_by_name() {
-        assert_eq!(parse("test"), Ok(Chore::Test));
+        assert_eq!(parse("test"), Ok(Chore::Test { full: false }));
+        assert_eq!(parse("test --full"), Ok(Chore::Test { full: true }));
         assert_eq!(parse("native"), Ok(Chore::Native(native::Request::default())));
         let request = native::Request { cuda: true, into: Some(PathBuf::from("x")) };
         assert_eq!(parse("native --into x --cuda"), Ok(Chore::Native(request)));

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use crate::{
-    Outcome, native,
+    Outcome, full, native,
     step::{self, cargo, say, seconds},
 };
 
 /// Fetches the native libraries, then checks format and lints, builds, and runs all tests. Stops at the first step that fails.
-pub fn run() -> Outcome {
+pub fn run(with_other_tools: bool) -> Outcome {
     let started = Instant::now();
     tools()?;
     native::run(&native::Request::default())?;
@@ -18,13 +18,17 @@ pub fn run() -> Outcome {
     // Tests of the orchestrator run the stages' programs, which cargo builds for no package but their own. Together with the
     // tests, because the features of their dependencies would have everything compiled a second time.
     step::run("build", &mut cargo(&["build", "--workspace", "--bins", "--tests", "--examples"]))?;
-    if step::answers(&mut cargo(&["nextest", "--version"])) {
+    let nextest = step::answers(&mut cargo(&["nextest", "--version"]));
+    if nextest {
         step::run("tests", &mut cargo(&["nextest", "run", "--workspace"]))?;
     } else {
         say("Note", "cargo-nextest is not installed; `cargo test` runs the tests instead");
         step::run("tests", &mut cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]))?;
     }
     step::run("doctests", &mut cargo(&["test", "--workspace", "--doc"]))?;
+    if with_other_tools {
+        full::run(nextest)?;
+    }
     say("Passed", format_args!("the whole suite, in {}", seconds(started.elapsed())));
     Ok(())
 }

@@ -67,17 +67,17 @@ struct Book {
 }
 
 impl Attestor {
-    /// For a run in a project.
+    /// For a run in a project; the ledger is the project's.
     pub fn new(
         config: &Config,
         store: &LocalStore,
+        ledger: Ledger,
         signing: Signing,
         facts: RunFacts,
-    ) -> Result<Self, LineageError> {
-        let ledger = Ledger::load(&config.state_dir)?;
+    ) -> Self {
         let known = ledger.entries().iter().map(|entry| entry.statement).collect();
         let exe = std::env::current_exe().ok();
-        Ok(Self {
+        Self {
             store: store.clone(),
             signing,
             redactor: Redactor::new(&config.root, &Sensitive::read()),
@@ -88,7 +88,7 @@ impl Attestor {
             host_facts: config.host_facts.clone(),
             book: Mutex::new(Book { ledger, known }),
             facts,
-        })
+        }
     }
 
     /// Ids of the keys that sign; none for unsigned statements.
@@ -118,12 +118,13 @@ impl Attestor {
 
     /// Redacts, signs, stores and writes down a statement.
     fn publish(&self, statement: Statement, kind: Kind) -> Result<Digest, LineageError> {
-        let value = serde_json::to_value(&statement).map_err(LineageError::encode("a statement"))?;
-        let value = self.redactor.scrub(&value);
+        let subjects = if kind == Kind::Run { Vec::new() } else { subjects(&statement) };
+        let mut value = statement.into_value()?;
+        self.redactor.scrub(&mut value);
         let payload = serde_json::to_vec(&value).map_err(LineageError::encode("a statement"))?;
         let bytes = self.signing.seal(super::IN_TOTO, &payload)?.encode()?;
         let digest = self.store.put(&bytes)?;
-        let entry = Entry::new(&bytes, kind, Some(self.facts.run), subjects(&statement));
+        let entry = Entry::new(&bytes, kind, Some(self.facts.run), subjects);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         book.ledger.append(&[entry])?;
         book.known.insert(digest);
@@ -132,8 +133,9 @@ impl Attestor {
 
     /// A short JSON text that a statement carries, redacted: what is encoded can't be looked through later.
     fn inline<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<Resource, LineageError> {
-        let value = serde_json::to_value(value).map_err(LineageError::encode("a part of a statement"))?;
-        Resource::inline(name, &self.redactor.scrub(&value))
+        let mut value = serde_json::to_value(value).map_err(LineageError::encode("a part of a statement"))?;
+        self.redactor.scrub(&mut value);
+        Resource::inline(name, &value)
     }
 
     /// Name and digest of the pipeline file.

@@ -10,9 +10,7 @@ use crate::{
     digest::Digest,
     lineage::RunEnd,
     plan::ActionKey,
-    record::{
-        ActionResult, Failure, LastResult, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, flatten,
-    },
+    record::{ActionResult, Failure, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, flatten},
     run::{
         RunError, RunSummary, StageSummary,
         inputs::Settled,
@@ -131,12 +129,7 @@ impl Driver<'_> {
 
     /// Keeps in mind what the next run compares with.
     pub(super) fn remember(&mut self, node: Node, result: &ActionResult) -> Result<(), RunError> {
-        Ok(self.history.note(LastResult {
-            stage: self.actions[node].id.clone(),
-            key: result.key,
-            material: result.material.clone(),
-            duration_ms: result.duration_ms(),
-        })?)
+        Ok(self.history.note(&self.actions[node].id, result)?)
     }
 
     /// What becomes of a stage whose turn never came: one that would not have run anyway keeps its own reason.

@@ -88,6 +88,7 @@ impl Driver<'_> {
                     scheduler.settle(index, Ended::Settled);
                 }
             }
+            self.recorder.catch_up()?;
             let Some(done) = tasks.join_next().await else { return Ok(verified) };
             // A panic in there is a defect of ours and goes on as one.
             let (index, node, began, verdict) =

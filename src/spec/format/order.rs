@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Targets,
     /// One of them.
     Target,
+    /// `search:`.
+    Search,
     /// Anything else: the user's.
     Other,
 }
@@ -34,6 +36,7 @@ impl Kind {
             (Self::Pipeline, "stages") => Self::Stages,
             (Self::Pipeline, "defaults") => Self::Defaults,
             (Self::Pipeline, "targets") => Self::Targets,
+            (Self::Pipeline, "search") => Self::Search,
             (Self::Stages, _) => Self::Stage,
             (Self::Targets, _) => Self::Target,
             (Self::Stage | Self::Defaults, "resources") => Self::Resources,
@@ -56,6 +59,7 @@ impl Kind {
             Self::Retry => &["max", "on", "backoff"],
             Self::Input => &["from", "path", "as", "role", "type", "if"],
             Self::Target => &["on", "metric", "max", "min", "max-drop-vs", "max-ratio-vs", "value"],
+            Self::Search => &["over", "trials", "strategy", "seed", "maximize", "minimize"],
             Self::Stages | Self::Inputs | Self::Targets | Self::Other => return 0,
         };
         order.iter().position(|known| *known == key).unwrap_or(order.len())

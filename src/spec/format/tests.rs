@@ -101,6 +101,16 @@ fn the_canonical_form() {
 }
 
 #[test]
+fn a_search_has_its_order_and_its_ranges_keep_theirs() {
+    let text = "version: 1\nstages: { a: { uses: a } }\nsearch: { maximize: a:top1, trials: 3, over: { b: [2, 1], a.with.lr: { log: [1, 2] } } }\n";
+    insta::assert_snapshot!(format(text).unwrap(), @r"
+    version: 1
+    search: { over: { b: [2, 1], a.with.lr: { log: [1, 2] } }, trials: 3, maximize: a:top1 }
+    stages: { a: { uses: a } }
+    ");
+}
+
+#[test]
 fn it_is_its_own_canonical_form() {
     let once = format(UGLY).unwrap();
     assert_eq!(format(&once).unwrap(), once);

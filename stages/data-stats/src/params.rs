@@ -57,7 +57,6 @@ pub struct Params {
     pub on_duplicate: OnDuplicate,
     /// Samples that may leak between splits before the gate `leakage` fails.
     #[serde(default)]
-    #[schemars(extend("x-unit" = "samples"))]
     pub max_leakage: u64,
     /// Which leaks the gate counts: `exact` (same pixels), or `near` (near duplicates too).
     #[serde(default)]

@@ -35,6 +35,7 @@ pub fn runtime_version() -> Result<String, OnnxError> {
 fn load() -> Result<Loaded, OnnxError> {
     let path = find()?;
     let failed = |reason: String| OnnxError::Library(format!("{}: {reason}", path.display()));
+    silence();
     let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
     let environment = builder
         .with_name("stagewright")
@@ -43,6 +44,15 @@ fn load() -> Result<Loaded, OnnxError> {
         .map_err(|error| failed(error.to_string()))?;
     let version = version(&path).map_err(failed)?;
     Ok(Loaded { environment, version })
+}
+
+/// Keeps the library from making files for its telemetry in the user's home, which it does while it starts: before
+/// `with_telemetry` can say that none is wanted.
+#[allow(unsafe_code, reason = "the library asks the environment of the process")]
+fn silence() {
+    // SAFETY: Rust's own threads read the environment under the lock that this takes, and of C libraries none has been given
+    // work yet that would read it in another thread: this one is being loaded.
+    unsafe { env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
 /// Where the library is: a variable that is set wins, then an installed tree, then the folder of the set-up step.

@@ -1,0 +1,64 @@
+//! `cargo xtask test --full`: the tests that ask other tools what they make of what Stagewright writes.
+//!
+//! Such a test is ignored by default and its name begins with `full_`, so that a machine without the tools passes the suite. They come
+//! from PyPI into an environment of their own in `.native`, which git ignores.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    Outcome, root,
+    step::{self, cargo},
+};
+
+/// What pip installs.
+const TOOLS: &[&str] = &["dvc>=3.67,<4"];
+
+/// Installs the tools, where they are not there yet, and runs the tests that want them.
+pub fn run(nextest: bool) -> Outcome {
+    let environment = root().join(".native").join("tools");
+    install(&environment)?;
+    let path = with_path(&environment.join("bin"))?;
+    let arguments: &[&str] = if nextest {
+        &["nextest", "run", "--workspace", "--run-ignored", "only", "-E", "test(/(^|::)full_/)"]
+    } else {
+        &["test", "--workspace", "--lib", "--bins", "--tests", "full_", "--", "--ignored"]
+    };
+    step::run("tests with other tools", cargo(arguments).env("PATH", path))
+}
+
+fn install(environment: &Path) -> Outcome {
+    let python = environment.join("bin").join("python");
+    if !python.exists() {
+        step::run("environment", Command::new("python3").args(["-m", "venv"]).arg(environment)).map_err(
+            |error| format!("{error}; on Debian and Ubuntu the package python3-venv brings what is missing"),
+        )?;
+    }
+    step::run(
+        "tools",
+        Command::new(python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(TOOLS),
+    )
+}
+
+/// `PATH` with a folder before all others.
+fn with_path(folder: &Path) -> Outcome<std::ffi::OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(PathBuf::from(folder)).chain(std::env::split_paths(&path));
+    std::env::join_paths(all).map_err(|error| format!("PATH can't name {}: {error}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_come_first() {
+        let path = with_path(Path::new("/tools/bin")).expect("a path");
+        assert_eq!(std::env::split_paths(&path).next(), Some(PathBuf::from("/tools/bin")));
+        assert!(with_path(Path::new("/odd:place")).is_err());
+    }
+}
