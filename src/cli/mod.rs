@@ -23,6 +23,7 @@ mod pull;
 mod push;
 mod release;
 mod remote;
+mod report;
 mod run;
 mod runs;
 mod schema;
@@ -73,6 +74,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Compare(compare::CompareArgs),
     Runs(runs::RunsArgs),
+    Report(report::ReportArgs),
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&scene, &args),
         Command::Compare(args) => compare::run(&scene, &args),
         Command::Runs(args) => runs::run(&scene, &args),
+        Command::Report(args) => report::run(&scene, &args),
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),

@@ -175,6 +175,19 @@ impl Library {
         self.closure(start, |node| self.uses(node))
     }
 
+    /// As [`Library::ancestry`], without the statements in `seen`, and takes those found into it.
+    pub fn ancestry_past<'a>(&'a self, start: &'a Node, seen: &mut BTreeSet<Digest>) -> Vec<&'a Node> {
+        let mut waiting = vec![start];
+        let mut found = Vec::new();
+        while let Some(node) = waiting.pop() {
+            if seen.insert(node.digest) {
+                waiting.extend(node.inputs().filter_map(|input| self.origin(node, input)));
+                found.push(node);
+            }
+        }
+        found
+    }
+
     fn closure<'a>(&'a self, start: &'a Node, next: impl Fn(&'a Node) -> Vec<&'a Node>) -> Vec<&'a Node> {
         let mut seen = BTreeSet::from([start.digest]);
         let mut found = vec![start];

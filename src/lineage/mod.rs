@@ -45,4 +45,4 @@ pub use statement::{
     STATEMENT_TYPE, Statement, TEST_RESULT, TREE, TestResult,
 };
 pub use trust::{FOLDER, Revocation, Standing, TrustPolicy, TrustedKey};
-pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_since};
+pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_run, verify_since};

@@ -30,6 +30,10 @@ pub enum RunEvent {
         file: PathBuf,
         /// Every stage of the plan, in order.
         stages: Vec<StageId>,
+        /// Stages that each stage has to wait for, for what it reads or for its order; stages that wait for none are left
+        /// out. Empty in records of the first release.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        needs: BTreeMap<StageId, Vec<StageId>>,
         /// Version of the orchestrator.
         stagewright: String,
         /// State of the git work tree, if there is one.

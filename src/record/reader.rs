@@ -52,6 +52,8 @@ pub struct RunRecord {
     pub sweep: Option<SweepMember>,
     /// Stages in the order of the plan.
     pub stages: Vec<StageRecord>,
+    /// Stages that each stage had to wait for; empty in records of the first release.
+    pub needs: BTreeMap<StageId, Vec<StageId>>,
     /// Verdicts on the pipeline's targets.
     pub targets: Vec<TargetVerdict>,
     /// Blob of the statement on the whole run.
@@ -174,6 +176,7 @@ impl RunRecord {
             set: Vec::new(),
             sweep: None,
             stages: Vec::new(),
+            needs: BTreeMap::new(),
             targets: Vec::new(),
             statement: None,
             signed_by: Vec::new(),
@@ -205,6 +208,7 @@ impl RunRecord {
                 pipeline,
                 file,
                 stages,
+                needs,
                 stagewright,
                 git,
                 host,
@@ -217,6 +221,7 @@ impl RunRecord {
                 self.pipeline = pipeline;
                 self.file = file;
                 self.stages = stages.into_iter().map(StageRecord::new).collect();
+                self.needs = needs;
                 self.stagewright = stagewright;
                 self.git = git;
                 self.host = Some(host);

@@ -5,7 +5,7 @@ mod settle;
 mod verify;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -134,6 +134,7 @@ pub(super) async fn drive(
         pipeline: plan.name.clone(),
         file: plan.file.clone(),
         stages: plan.actions.iter().map(|action| action.id.clone()).collect(),
+        needs: needs(plan),
         stagewright: env!("CARGO_PKG_VERSION").to_owned(),
         git,
         host: host.clone(),
@@ -513,6 +514,15 @@ impl Driver<'_> {
             _ => "an equal action has run before".to_owned(),
         }
     }
+}
+
+/// What each stage has to wait for, each once.
+fn needs(plan: &Plan) -> BTreeMap<StageId, Vec<StageId>> {
+    let needs = plan.actions.iter().map(|action| {
+        let found: BTreeSet<&StageId> = dependencies(action).collect();
+        (action.id.clone(), found.into_iter().cloned().collect::<Vec<_>>())
+    });
+    needs.filter(|(_, found)| !found.is_empty()).collect()
 }
 
 fn setting((place, value): &(Place, Value)) -> Setting {

@@ -89,6 +89,32 @@ pub fn verify_chain(case: &Case<'_>, node: &Node, sha256: Option<&str>) -> Verif
     found
 }
 
+/// Verifies a run: every statement that it names, what those were made from, and the ledger. With `bytes`, everything they name
+/// is hashed again; gates that failed are the run's outcome and no fault here.
+pub fn verify_run(case: &Case<'_>, run: &Node, bytes: bool) -> Verification {
+    let mut found = Verification::default();
+    let mut seen_bytes = BTreeSet::new();
+    signatures(case, run, &mut found);
+    whole_run(case, run, false, &mut found);
+    let named = run.statement.read::<RunPredicate>(&name(run)).map(|predicate| predicate.stages);
+    let digests = named.iter().flatten().flat_map(|stage| &stage.statements);
+    let mut seen = BTreeSet::new();
+    for node in digests.filter_map(|digest| case.library.blob(&digest.hex())) {
+        for link in case.library.ancestry_past(node, &mut seen) {
+            signatures(case, link, &mut found);
+            if bytes {
+                bytes::outputs(case, link, &mut seen_bytes, true, &mut found);
+            }
+            if case.sources {
+                bytes::sources(case, link, &mut found);
+            }
+            complete(case, link, &mut found);
+        }
+    }
+    ledger::verify(case, &mut found);
+    found
+}
+
 /// Verifies every statement of the project and the ledger. Bytes that were collected, and data that has changed since, are
 /// no fault of old statements; gates are judged where an artifact is verified.
 pub fn verify_all(case: &Case<'_>) -> Verification {
