@@ -217,14 +217,19 @@ impl Shown {
             }
             // What is not in the store any more is not shown.
             let read = || store.read(&artifact.digest).ok();
-            match output.artifact_type.as_str() {
-                "metrics/json" | "stats/dataset" if artifact.bytes <= LARGEST_JSON => {
+            // A command's files have no type of their own; their names tell.
+            match (output.artifact_type.as_str(), ending(output).as_str()) {
+                ("metrics/json" | "stats/dataset", _) | ("file", "json")
+                    if artifact.bytes <= LARGEST_JSON =>
+                {
                     if let Some(value) = read().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
                         self.findings.take(&stage.stage, &value);
                     }
                 }
-                "report/image" => self.picture(stage, port, output, read),
-                "report/markdown" => {
+                ("report/image", _) | ("file", "png" | "jpg" | "jpeg" | "svg") => {
+                    self.picture(stage, port, output, read);
+                }
+                ("report/markdown", _) => {
                     if self.text_bytes < ALL_TEXTS
                         && let Some(bytes) = read()
                     {
@@ -254,8 +259,7 @@ impl Shown {
         let bytes = output.artifact.bytes;
         let fits = bytes <= LARGEST_PICTURE && self.picture_bytes + bytes <= ALL_PICTURES;
         let content = fits.then(read).flatten();
-        let ending = output.file_name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        let media_type = match ending.as_str() {
+        let media_type = match ending(output).as_str() {
             "png" => "image/png",
             "jpg" | "jpeg" => "image/jpeg",
             // Shown as an image, in which no script runs and nothing is loaded.
@@ -297,10 +301,103 @@ impl Shown {
     }
 }
 
+/// `png` of `curves.PNG`.
+fn ending(output: &StoredOutput) -> String {
+    Path::new(&output.file_name)
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
 fn cut(text: &str) -> String {
     if text.len() <= LONGEST_TEXT {
         return text.to_owned();
     }
     let end = (0..=LONGEST_TEXT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     format!("{}\n… {} more bytes", &text[..end], text.len() - end)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{
+        record::{MetricValue, Outcome},
+        report::{run_markdown, run_page},
+        store::Artifact,
+    };
+
+    /// Records of a thousand stages, each with params, metrics, outputs and three stages that it needs.
+    fn large() -> RunRecord {
+        let mut record = RunRecord::new(RunId::now());
+        record.pipeline = "large".to_owned();
+        let id = |at: usize| StageId(format!("stage-{at}"));
+        for at in 0..1000 {
+            let mut stage = StageRecord::new(id(at));
+            stage.outcome = Some(if at % 3 == 0 { Outcome::Cached } else { Outcome::Ran });
+            stage.reason = "with.optimizer.lr 0.1 → 0.01, by params.lr".to_owned();
+            stage.duration_ms = Some(at as u64 * 17);
+            stage.material = (0..12).map(|param| (format!("with.param-{param}"), param.into())).collect();
+            for metric in ["top1", "loss"] {
+                let value = MetricValue { value: at as f64 / 7.0, unit: None };
+                stage.measured.metrics.insert(metric.to_owned(), value);
+            }
+            let digest = crate::digest::Digest::of(at.to_string().as_bytes());
+            let artifact = Artifact { kind: ArtifactKind::File, digest, files: 1, bytes: 4096 };
+            let output = StoredOutput {
+                artifact_type: "file".to_owned(),
+                file_name: "out.bin".to_owned(),
+                artifact,
+                executable: false,
+            };
+            stage.outputs.insert("out".to_owned(), output);
+            record
+                .needs
+                .insert(id(at), (1..=3).filter_map(|back| at.checked_sub(back * back)).map(id).collect());
+            record.stages.push(stage);
+        }
+        record
+    }
+
+    #[test]
+    fn a_thousand_stages_make_a_page_of_reasonable_size_in_reasonable_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        let ledger = Ledger::load(folder.path()).unwrap();
+        let library = Library::load(&ledger, &store);
+        let from = Gathering {
+            state_dir: folder.path(),
+            store: &store,
+            ledger: &ledger,
+            library: &library,
+            policy: None,
+            verify: None,
+        };
+        let record = large();
+        let began = Instant::now();
+        let report = gather(&from, &record, Timestamp::now());
+        let page = run_page(&report);
+        let took = began.elapsed();
+        println!("{} bytes in {took:?}", page.len());
+        assert_eq!(report.stages[10].needs, [1, 6, 9]);
+        assert!(page.contains("id=\"s999\"") && page.len() < 5_000_000, "{} bytes", page.len());
+        // Unoptimized, on a busy machine; a release does it in a fraction.
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(run_markdown(&report).len() < 400_000);
+    }
+
+    #[test]
+    fn a_record_of_the_first_release_shows_what_fed_what() {
+        let mut record = large();
+        record.needs.clear();
+        let digest = record.stages[4].outputs["out"].artifact.digest.to_string();
+        record.stages[9].material.insert("inputs.data".to_owned(), digest.clone().into());
+        record.stages[2].material.insert("inputs.data".to_owned(), digest.into());
+        let producers = producers(&record);
+        assert_eq!(needs(&record, 9, &HashMap::new(), &producers), [4]);
+        // A later stage can't have fed it, whatever it made.
+        assert_eq!(needs(&record, 2, &HashMap::new(), &producers), Vec::<usize>::new());
+    }
 }

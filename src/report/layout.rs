@@ -3,7 +3,7 @@
 //! The usual way in four steps (Sugiyama): layers by the longest path, edges over several layers cut into pieces, an order within
 //! each layer by the mean place of the neighbours, then places as near to the neighbours as the order and the distances allow.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Sizes in pixels.
 #[derive(Debug, Clone, Copy)]
@@ -68,20 +68,28 @@ pub(super) fn layout(needs: &[Vec<usize>], sizes: &Sizes) -> Layout {
         .flat_map(|(to, from)| from.iter().map(move |&from| (from, to)))
         .filter(|&(from, to)| layers[from] < layers[to])
         .collect();
-    let pieces: usize = edges.iter().map(|&(from, to)| layers[to] - layers[from] - 1).sum();
+    // Edges that leave a node share their pieces as far as they go the same way, so that a source of everything is one line.
+    let mut reach: Vec<usize> = layers.clone();
+    edges.iter().for_each(|&(from, to)| reach[from] = reach[from].max(layers[to] - 1));
+    let pieces: usize = reach.iter().zip(&layers).map(|(last, own)| last - own).sum();
+    let mut shared: HashMap<(usize, usize), usize> = HashMap::new();
     let mut ways = Vec::with_capacity(edges.len());
     for &(from, to) in &edges {
         let mut way = vec![from];
         if pieces <= MOST_PIECES {
             for layer in layers[from] + 1..layers[to] {
-                way.push(items.len());
-                items.push(Item { layer, is_node: false, before: Vec::new(), after: Vec::new(), y: 0.0 });
+                way.push(*shared.entry((from, layer)).or_insert_with(|| {
+                    items.push(Item { layer, is_node: false, before: Vec::new(), after: Vec::new(), y: 0.0 });
+                    items.len() - 1
+                }));
             }
         }
         way.push(to);
         for pair in way.windows(2) {
-            items[pair[0]].after.push(pair[1]);
-            items[pair[1]].before.push(pair[0]);
+            if !items[pair[0]].after.contains(&pair[1]) {
+                items[pair[0]].after.push(pair[1]);
+                items[pair[1]].before.push(pair[0]);
+            }
         }
         ways.push(way);
     }

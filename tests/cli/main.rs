@@ -3,6 +3,7 @@
 
 mod authors;
 mod bench;
+mod browser;
 mod command;
 mod commands;
 mod conditions;
@@ -15,6 +16,7 @@ mod pipeline;
 mod records;
 mod releases;
 mod remotes;
+mod report;
 mod secrets;
 mod sweeps;
 mod tools;

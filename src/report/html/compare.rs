@@ -137,7 +137,7 @@ fn variants(report: &CompareReport) -> Markup {
             let found = models::point(&point.variant);
             let run = name(point.run);
             Bubble {
-                name: format!("{} {}", found.name, run.get(8..).unwrap_or(&run)),
+                name: format!("{} {run}", found.name),
                 told: format!("run {run}, {}", found.told),
                 ..found
             }
@@ -155,7 +155,7 @@ fn variants(report: &CompareReport) -> Markup {
             &Axis { label: "median latency at batch 1 in ms", log: true },
             &Axis { label: "accuracy in %", log: false },
             &points,
-            "The area of a circle is the size of the file; behind each name stands the end of its run's id. The table above has the values.",
+            "The area of a circle is the size of the file; behind each name stands its run. The table above has the values.",
         ))
     }
 }

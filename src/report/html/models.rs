@@ -294,7 +294,7 @@ pub(super) fn checklist(stage: &StageId, found: &Checklist) -> Markup {
         other => tag("warn", other),
     };
     html! {
-        h3 { (stage) ": is " (found.candidate) " ready to replace " (found.baseline) "?" }
+        h3 { (stage) ": candidate " (found.candidate) ", made from " (found.baseline) }
         @for check in &found.checks {
             details.box open[check.status == "failed"] {
                 summary { strong { (check.check) } (verdict(&check.status)) span.soft { (check.reason) } }

@@ -95,7 +95,11 @@ impl Scale {
             let steps: &[f64] = if last - first > 3 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let all =
                 (first..=last).flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
-            return all.filter(|tick| (self.low..=self.high).contains(tick)).collect();
+            let ticks: Vec<f64> = all.filter(|tick| (self.low..=self.high).contains(tick)).collect();
+            if ticks.len() > 2 {
+                return ticks;
+            }
+            // Within less than a decade, even steps are easier to read.
         }
         let rough = (self.high - self.low) / 6.0;
         let power = 10_f64.powf(rough.log10().floor());
@@ -131,7 +135,7 @@ pub(super) fn lines(title: &str, x: &Axis<'_>, y: &Axis<'_>, series: &[Series]) 
                 (axes(&across, &up, x.label, y.label))
                 @for (index, one) in thinned.iter().enumerate() {
                     path class={ "curve k" (index % STYLES) } d=(path(one)) {}
-                    @if one.points.len() <= 60 {
+                    @if one.points.len() <= 40 {
                         @for (at, value) in one.points.iter().filter(|(at, value)| across.shows(*at) && up.shows(*value)) {
                             circle class={ "dot k" (index % STYLES) } cx=(place(across.at(*at))) cy=(place(up.at(*value))) r="3" {
                                 title { (one.name) ": " (number(*value)) " at " (number(*at)) }
@@ -140,7 +144,7 @@ pub(super) fn lines(title: &str, x: &Axis<'_>, y: &Axis<'_>, series: &[Series]) 
                     }
                 }
             }
-            @if series.len() > 1 || series.iter().any(|one| one.name != title) { (legend(&thinned)) }
+            @if series.len() > 1 || series.iter().any(|one| !title.ends_with(&one.name)) { (legend(&thinned)) }
             details {
                 summary { "Values as a table" }
                 (values(title, x.label, series, &thinned))
