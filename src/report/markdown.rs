@@ -20,8 +20,8 @@ pub fn run_markdown(report: &RunReport) -> String {
         escape(&run.pipeline),
         state(run.state),
         run.run,
-        counts.join(", "),
         millis(run.duration_ms),
+        counts.join(", "),
     );
     gates(report, &mut text);
     text.push_str("\n## Stages\n\n");
@@ -153,19 +153,21 @@ pub fn compare_markdown(report: &CompareReport) -> String {
     table(&mut text, &["run", "pipeline", "outcome", "took"], &[3], runs);
     text.push_str("\n## Params and metrics\n\n");
     let names: Vec<&str> = report.table.columns.iter().map(|column| column.name.as_str()).collect();
-    let heading: Vec<&str> = ["run", "combination"].into_iter().chain(names).collect();
+    let combined = report.table.rows.iter().any(|row| !row.combination.is_empty());
+    let first: &[&str] = if combined { &["run", "combination"] } else { &["run"] };
+    let heading: Vec<&str> = first.iter().copied().chain(names).collect();
     let shown = |value: &Option<Value>| match value {
         None => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.as_f64().map_or_else(|| other.to_string(), number),
     };
     let rows = report.table.rows.iter().map(|row| {
-        let mut cells =
-            vec![row.run.short() + if row.front { " (best)" } else { "" }, row.combination.clone()];
+        let mut cells = vec![row.run.short() + if row.front { " (best)" } else { "" }];
+        cells.extend(combined.then(|| row.combination.clone()));
         cells.extend(row.values.iter().map(shown));
         cells
     });
-    let numeric: Vec<usize> = (2..heading.len()).collect();
+    let numeric: Vec<usize> = (first.len()..heading.len()).collect();
     table(&mut text, &heading, &numeric, rows);
     text
 }
