@@ -177,6 +177,8 @@ impl Browser {
                 json!({"type": kind, "x": found[0], "y": found[1], "button": "left", "clickCount": 1});
             self.ask("Input.dispatchMouseEvent", event);
         }
+        // Away, so that nothing comes to lie under it when the page scrolls.
+        self.ask("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": 0, "y": 0}));
         self.settle();
     }
 
@@ -194,7 +196,8 @@ impl Browser {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    /// Gives the page time to follow.
+    pub fn settle(&mut self) {
         self.evaluate("new Promise(done => setTimeout(done, 100))");
     }
 }

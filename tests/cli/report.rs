@@ -220,6 +220,7 @@ fn in_a_browser_nothing_runs_nothing_is_loaded_and_everything_can_be_reached() {
     assert_eq!(browser.evaluate("document.getElementById('t0').open"), json!(true));
     // With the keyboard alone.
     browser.evaluate("document.querySelector('.node[data-s=\"2\"] a').focus()");
+    browser.settle();
     assert_eq!(browser.evaluate("document.querySelectorAll('.edge.on').length"), json!(2));
     browser.press_enter();
     assert_eq!(browser.evaluate("document.getElementById('s2').open"), json!(true));

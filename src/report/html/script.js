@@ -30,7 +30,8 @@ edges.get(end).push(edge);
 }
 let lit=[];
 const light=event=>{
-const node=event&&event.target.closest(".node");
+const at=event&&event.target.closest(".node");
+const node=at||(document.activeElement&&document.activeElement.closest(".node"));
 for(const edge of lit)edge.classList.remove("on");
 lit=node?edges.get(node.dataset.s)||[]:[];
 for(const edge of lit)edge.classList.add("on");
