@@ -1,6 +1,7 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
 mod add;
+mod approve;
 mod check;
 mod checkout;
 mod compare;
@@ -38,6 +39,7 @@ mod sync;
 mod transfer;
 mod verified;
 mod verify;
+mod waive;
 
 use std::{
     io::{self, Write},
@@ -81,6 +83,8 @@ enum Command {
     Lsp(lsp::LspArgs),
     Key(key::KeyArgs),
     Lineage(lineage::LineageArgs),
+    Approve(approve::ApproveArgs),
+    Waive(waive::WaiveArgs),
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
@@ -140,6 +144,8 @@ pub fn main() -> ExitCode {
         Command::Lsp(args) => lsp::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
         Command::Lineage(args) => lineage::run(&scene, &args),
+        Command::Approve(args) => approve::run(&scene, &args),
+        Command::Waive(args) => waive::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),

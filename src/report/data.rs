@@ -9,12 +9,15 @@ use stagewright_protocol::Gate;
 
 use super::{findings::Findings, lineage::LineageView};
 use crate::{
+    compare::{RunDiff, diff},
     digest::Digest,
+    lineage::Decided,
     plan::StageId,
     record::{
         GitState, HostState, Isolation, MetricValue, Outcome, RunId, RunRecord, RunState, Setting,
-        TargetVerdict,
+        TargetVerdict, WaivedGate,
     },
+    release::Release,
 };
 
 /// First field of a run's report in JSON.
@@ -28,12 +31,18 @@ pub struct RunReport {
     pub format: &'static str,
     /// When the report was made.
     pub made: Timestamp,
+    /// The release that this is a report on; none for a report on a run.
+    pub release: Option<ReleaseView>,
     /// The run as a whole.
     pub run: Run,
     /// Stages in the order of the plan.
     pub stages: Vec<StageView>,
     /// Verdicts on the pipeline's targets.
     pub targets: Vec<TargetVerdict>,
+    /// Failed gates and targets that had a waiver when the run ended.
+    pub waived: Vec<WaivedGate>,
+    /// What people with trusted keys decided on its results and gates, up to now.
+    pub decisions: Vec<Decided>,
     /// Curves, by stage and then by what they have in common.
     pub curves: Vec<Curves>,
     /// What stages found, out of the files they wrote.
@@ -44,6 +53,48 @@ pub struct RunReport {
     pub texts: Vec<Text>,
     /// Statements on the results, and whether they hold.
     pub lineage: LineageView,
+}
+
+/// A release, beside the run that it is of.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReleaseView {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The commit it is of.
+    pub commit: String,
+    /// Who made it, as git knows them.
+    pub tagger: Option<String>,
+    /// What they said.
+    pub message: String,
+    /// Tracked files differed from the commit when the pipeline ran.
+    pub dirty: bool,
+    /// Stages whose outputs are what is released.
+    pub delivers: Vec<StageId>,
+    /// The release before it, and what differs from that one; none for the first one.
+    pub since: Option<(String, RunDiff)>,
+}
+
+impl ReleaseView {
+    /// A release, compared with the one before it.
+    pub fn new(release: &Release, before: Option<&Release>) -> Self {
+        let Release { commit, tagger, message, manifest } = release;
+        let since = before.map(|before| {
+            (before.manifest.name.clone(), diff(&before.manifest.record(), &manifest.record()))
+        });
+        Self {
+            name: manifest.name.clone(),
+            created: manifest.created,
+            commit: commit.clone(),
+            tagger: tagger.clone(),
+            message: message.clone(),
+            dirty: manifest.dirty,
+            delivers: manifest.delivers.clone(),
+            since,
+        }
+    }
 }
 
 /// A run without its stages.

@@ -1,7 +1,7 @@
 //! A run's record, the files in the store and the statements → a [`RunReport`].
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
@@ -14,7 +14,7 @@ use super::{
     lineage::{LineageView, Verified},
 };
 use crate::{
-    lineage::{Case, Ledger, Library, TrustPolicy, verify_run},
+    lineage::{Case, Decided, Ledger, Library, Node, RunPredicate, TrustPolicy, decisions_about, verify_run},
     plan::StageId,
     record::{RunId, RunRecord, StageRecord, StoredOutput, read_run},
     store::{ArtifactKind, LocalStore},
@@ -73,15 +73,34 @@ pub fn gather(from: &Gathering<'_>, record: &RunRecord, now: Timestamp) -> RunRe
     RunReport {
         format: FORMAT,
         made: now,
+        release: None,
         run: Run::of(record),
         stages: stages.collect(),
         targets: record.targets.clone(),
+        waived: record.waived.clone(),
+        decisions: decided(from, record, statement),
         curves: curves(from.state_dir, record),
         findings: shown.findings,
         pictures: shown.pictures,
         texts: shown.texts,
         lineage,
     }
+}
+
+/// Decisions about the outputs of a run, or about the verdicts on its gates.
+fn decided(from: &Gathering<'_>, record: &RunRecord, run: Option<&Node>) -> Vec<Decided> {
+    let outputs =
+        record.stages.iter().flat_map(|stage| stage.outputs.values()).map(|output| output.artifact.digest);
+    let statements = record.stages.iter().flat_map(|stage| &stage.statements).copied();
+    let told = run.and_then(|run| run.statement.read::<RunPredicate>("the statement on the run").ok());
+    let verdicts = told.into_iter().flat_map(|told| told.verdicts);
+    let about: BTreeSet<String> =
+        outputs.chain(statements).chain(verdicts).map(|digest| digest.hex()).collect();
+    let mut decided: Vec<Decided> =
+        about.iter().flat_map(|hash| decisions_about(from.library, from.policy, hash)).collect();
+    decided.sort_by_key(|one| (one.at, one.statement));
+    decided.dedup_by_key(|one| one.statement);
+    decided
 }
 
 /// What the stages of a run found.

@@ -5,7 +5,7 @@ use stagewright_protocol::GateStatus;
 
 use super::{
     compare::CompareReport,
-    data::RunReport,
+    data::{ReleaseView, RunReport},
     figures::{bytes, count, measured, millis, number},
 };
 use crate::record::{RunOutcome, RunState};
@@ -15,7 +15,8 @@ pub fn run_markdown(report: &RunReport) -> String {
     let run = &report.run;
     let counts: Vec<String> =
         run.counts.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    let mut text = format!(
+    let mut text = report.release.as_ref().map(release).unwrap_or_default();
+    text += &format!(
         "# {}: {}\n\nRun `{}`, {}, {}.\n",
         escape(&run.pipeline),
         state(run.state),
@@ -82,6 +83,17 @@ pub fn run_markdown(report: &RunReport) -> String {
     text
 }
 
+fn release(release: &ReleaseView) -> String {
+    let delivers: Vec<String> = release.delivers.iter().map(|stage| escape(&stage.0)).collect();
+    let dirty = if release.dirty { ", with changes that were not committed" } else { "" };
+    format!(
+        "Release **{}** of commit `{}`{dirty}, delivers {}.\n\n",
+        escape(&release.name),
+        release.commit,
+        delivers.join(", ")
+    )
+}
+
 fn gates(report: &RunReport, text: &mut String) {
     let word = |status: GateStatus| match status {
         GateStatus::Passed => "passed".to_owned(),
@@ -110,6 +122,17 @@ fn gates(report: &RunReport, text: &mut String) {
         &[],
         rows.into_iter().map(|row| row.to_vec()),
     );
+    for waived in &report.waived {
+        let word = if waived.holds { "waived" } else { "**waiver expired**" };
+        let of = waived.stage.as_ref().map(|stage| format!(" of {}", escape(&stage.0))).unwrap_or_default();
+        text.push_str(&format!(
+            "\n{word}: {}{of}, by {} until {}: {}\n",
+            escape(&waived.gate),
+            escape(&waived.by),
+            waived.until,
+            escape(&waived.reason)
+        ));
+    }
 }
 
 fn verification(report: &RunReport, text: &mut String) {

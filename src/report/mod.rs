@@ -22,7 +22,7 @@ mod markdown;
 
 pub use compare::{CompareReport, CurveSet, VariantPoint, compare_runs};
 pub use data::{
-    Curves, FailureView, OutputView, Picture, Run, RunReport, Series, StageView, Text, page_name,
+    Curves, FailureView, OutputView, Picture, ReleaseView, Run, RunReport, Series, StageView, Text, page_name,
 };
 pub use findings::{
     Benchmark, Check, Checklist, ClassCount, DataFindings, Evidence, Findings, GradientLayers, Latency,

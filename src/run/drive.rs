@@ -37,7 +37,7 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
-    lineage::{Attestor, RunFacts},
+    lineage::{Attestor, RunFacts, Waivers},
     plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
@@ -96,6 +96,7 @@ struct Driver<'a> {
     verdicts: Vec<TargetVerdict>,
     say: UnboundedSender<(Node, Said)>,
     verify: Option<VerifyHits>,
+    waivers: Waivers,
     /// Set once nothing new starts any more, with what becomes of stages that have not.
     stopping: Option<String>,
 }
@@ -194,6 +195,7 @@ pub(super) async fn drive(
         verdicts: Vec::new(),
         say,
         verify: options.verify_hits,
+        waivers: options.waivers.clone(),
         stopping: None,
     };
     driver.turn(hear, began).await

@@ -45,7 +45,7 @@ pub use secrets::SecretFault;
 use crate::{
     config::Config,
     dvc::Lock,
-    lineage::Signing,
+    lineage::{Signing, Waivers},
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
     record::{
@@ -89,6 +89,8 @@ pub struct RunOptions {
     pub cancel: Cancel,
     /// The keys that sign the statements.
     pub signing: Signing,
+    /// Gates that may fail.
+    pub waivers: Waivers,
 }
 
 /// Which hits of a run are carried out again at its end. Their stored results stay, whatever comes of it.
@@ -119,6 +121,7 @@ impl Default for RunOptions {
             verify_hits: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
+            waivers: Waivers::default(),
         }
     }
 }

@@ -7,6 +7,8 @@ mod browser;
 mod command;
 mod commands;
 mod conditions;
+mod decisions;
+mod exports;
 mod files;
 mod fmt;
 mod keys;

@@ -1,6 +1,7 @@
 //! `stagewright report`.
 
 mod compare;
+mod release;
 mod run;
 
 use std::{
@@ -26,6 +27,7 @@ pub struct ReportArgs {
 enum ReportCommand {
     Run(run::ReportRunArgs),
     Compare(compare::ReportCompareArgs),
+    Release(release::ReportReleaseArgs),
 }
 
 /// Where a report goes, and in what form.
@@ -53,6 +55,7 @@ pub fn run(scene: &Scene, args: &ReportArgs) -> Result<Exit, CliError> {
     match &args.command {
         ReportCommand::Run(args) => run::run(scene, args),
         ReportCommand::Compare(args) => compare::run(scene, args),
+        ReportCommand::Release(args) => release::run(scene, args),
     }
 }
 

@@ -3,9 +3,10 @@
 use clap::Args;
 use jiff::Timestamp;
 use stagewright::{
+    config::Config,
     lineage::{self, Case},
-    record::{RunName, find_run, read_run},
-    report::{self, Gathering},
+    record::{RunName, RunRecord, find_run, read_run},
+    report::{self, Gathering, RunReport},
     store::LocalStore,
 };
 
@@ -28,11 +29,19 @@ pub struct ReportRunArgs {
 pub fn run(scene: &Scene, args: &ReportRunArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
     let record = read_run(&config.state_dir, find_run(&config.state_dir, &args.run)?)?;
+    let report = gathered(&config, &record, !args.no_verify)?;
+    let usual = report::page_name(record.run);
+    args.out.write(scene, &usual, &report, report::run_page, report::run_markdown)?;
+    Ok(Exit::Success)
+}
+
+/// The report on a run as its record tells it.
+pub fn gathered(config: &Config, record: &RunRecord, verify: bool) -> Result<RunReport, CliError> {
     let store = LocalStore::open(&config.store_dir)?;
-    let (ledger, library) = lineage::open(&config, &store)?;
-    let policy = signing::policy(&config)?;
+    let (ledger, library) = lineage::open(config, &store)?;
+    let policy = signing::policy(config)?;
     let case = Case {
-        config: &config,
+        config,
         store: &store,
         ledger: &ledger,
         library: &library,
@@ -46,10 +55,7 @@ pub fn run(scene: &Scene, args: &ReportRunArgs) -> Result<Exit, CliError> {
         ledger: &ledger,
         library: &library,
         policy: policy.as_ref(),
-        verify: (!args.no_verify).then_some(&case),
+        verify: verify.then_some(&case),
     };
-    let report = report::gather(&gathering, &record, Timestamp::now());
-    let usual = report::page_name(record.run);
-    args.out.write(scene, &usual, &report, report::run_page, report::run_markdown)?;
-    Ok(Exit::Success)
+    Ok(report::gather(&gathering, record, Timestamp::now()))
 }

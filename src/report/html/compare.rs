@@ -13,7 +13,7 @@ use super::{
     table::table,
 };
 use crate::{
-    compare::{Change, StageDiff},
+    compare::{Change, RunDiff, StageDiff},
     report::{
         compare::CompareReport,
         figures::{bytes, count, measured, millis, number},
@@ -180,6 +180,14 @@ fn differences(report: &CompareReport) -> Markup {
     html! {
         @for found in &report.differences {
             h3 { "From run " code { (found.from.short()) } " to run " code { (found.to.short()) } }
+            (difference(found))
+        }
+    }
+}
+
+/// What differs between two runs.
+pub(super) fn difference(found: &RunDiff) -> Markup {
+    html! {
             @if found.stages.is_empty() { p { "No difference." } }
             @for stage in &found.stages {
                 details.box open[found.stages.len() <= 3] {
@@ -188,7 +196,6 @@ fn differences(report: &CompareReport) -> Markup {
                 }
             }
             @if found.same > 0 { p.soft { (count(found.same as u64, "stage")) " without a difference." } }
-        }
     }
 }
 

@@ -6,13 +6,18 @@ use super::{
     frame::{tag, time},
     table::{facts, hash},
 };
-use crate::report::{
-    figures::count,
-    lineage::{LineageView, StatementView, Verified},
+use crate::{
+    lineage::{Decided, Decision},
+    report::{
+        data::RunReport,
+        figures::count,
+        lineage::{LineageView, StatementView, Verified},
+    },
 };
 
 /// What was verified and what came of it.
-pub(super) fn verification(lineage: &LineageView) -> Markup {
+pub(super) fn verification(report: &RunReport) -> Markup {
+    let lineage = &report.lineage;
     html! {
         @match &lineage.verified {
             None => p { (tag("warn", "not verified")) " Nothing was verified when this report was made." },
@@ -25,10 +30,29 @@ pub(super) fn verification(lineage: &LineageView) -> Markup {
                 ("ledger", html! { (count(lineage.ledger_size as u64, "statement")) }),
             ]))
         }
+        @if !report.decisions.is_empty() {
+            h3 { "Decisions" }
+            ul { @for decided in &report.decisions { li { (decision(decided)) } } }
+        }
         p.soft {
             "A page can claim anything. What counts is the answer of "
             code { "stagewright lineage verify" } " where the project is, or of any in-toto verifier over the exported statements."
         }
+    }
+}
+
+fn decision(decided: &Decided) -> Markup {
+    html! {
+        strong { (decided.by) } " "
+        @match &decided.decision {
+            Decision::Approved { reason } => {
+                "approved a result" @if let Some(reason) = reason { ": " (reason) }
+            },
+            Decision::Waived { gate, until, reason, found } => {
+                "waived the " (gate) " until " (until) ": " (reason) " (found: " (found) ")"
+            },
+        }
+        ", " (time(decided.at)) " " span.hash { "sha256:" (decided.statement.short()) }
     }
 }
 

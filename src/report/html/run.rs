@@ -5,15 +5,19 @@ use maud::{Markup, html};
 use stagewright_protocol::GateStatus;
 
 use super::{
+    compare,
     detail::{details, links, plain},
     frame::{Section, outcome, page, sign, state, tag, time, verdict},
     graph::graph,
     lineage, models,
     table::{facts, hash, table},
 };
-use crate::report::{
-    data::{Run, RunReport},
-    figures::{bytes, count, millis},
+use crate::{
+    plan::StageId,
+    report::{
+        data::{Run, RunReport},
+        figures::{bytes, count, millis},
+    },
 };
 
 /// Stages from which on a field filters them.
@@ -22,7 +26,10 @@ const MANY: usize = 20;
 /// The page of a run.
 pub fn run_page(report: &RunReport) -> String {
     let run = &report.run;
-    let title = format!("{} · run {}", run.pipeline, run.run.short());
+    let title = match &report.release {
+        Some(release) => format!("{} · release {}", run.pipeline, release.name),
+        None => format!("{} · run {}", run.pipeline, run.run.short()),
+    };
     let mut sections = vec![Section { id: "summary", title: "Summary", body: summary(report) }];
     let mut add = |id, title, shown: bool, body: &dyn Fn() -> Markup| {
         if shown {
@@ -30,6 +37,12 @@ pub fn run_page(report: &RunReport) -> String {
         }
     };
     let found = &report.findings;
+    let since = report.release.as_ref().and_then(|release| release.since.as_ref());
+    add("since", "Since the release before", since.is_some(), &|| {
+        html! {
+            @if let Some((name, found)) = since { h3 { "From " (name) } (compare::difference(found)) }
+        }
+    });
     add("graph", "Graph", !report.stages.is_empty(), &|| stages(report));
     add("data", "Data", !found.data.is_empty(), &|| {
         html! { @for (stage, data) in &found.data { (models::data(stage, data)) } }
@@ -50,7 +63,7 @@ pub fn run_page(report: &RunReport) -> String {
     add("details", "Stages in detail", !report.stages.is_empty(), &|| details(report));
     let outputs = report.stages.iter().any(|stage| !stage.outputs.is_empty());
     add("artifacts", "Artifacts", outputs, &|| artifacts(report));
-    add("verification", "Verification", true, &|| lineage::verification(&report.lineage));
+    add("verification", "Verification", true, &|| lineage::verification(report));
     add("lineage", "Lineage", !report.lineage.statements.is_empty(), &|| {
         lineage::statements(&report.lineage)
     });
@@ -62,7 +75,21 @@ pub fn run_page(report: &RunReport) -> String {
 fn head(report: &RunReport) -> Markup {
     let run = &report.run;
     html! {
-        h1 { (run.pipeline) (state(run.state)) }
+        h1 {
+            (run.pipeline)
+            @match &report.release { Some(release) => { " " (release.name) }, None => (state(run.state)) }
+        }
+        @if let Some(release) = &report.release {
+            p {
+                "Released " (time(release.created)) @if let Some(tagger) = &release.tagger { " by " (tagger) }
+                ", of commit " code { (release.commit) }
+                @if release.dirty { " " (tag("warn", "with changes that were not committed")) }
+            }
+            @if !release.message.is_empty() { p { (release.message) } }
+            p {
+                "Delivers " @for (at, stage) in release.delivers.iter().enumerate() { @if at > 0 { ", " } strong { (stage) } }
+            }
+        }
         p.soft {
             "Run " code { (run.run) }
             @if let Some(started) = run.started { ", started " (time(started)) ", took " (millis(run.duration_ms)) }
@@ -88,12 +115,17 @@ fn summary(report: &RunReport) -> Markup {
                 html! { (target.target) },
                 html! { "target" },
                 verdict(target.status),
-                html! { (target.reason) },
+                html! { (target.reason) (waiver(report, None, &target.target)) },
             ]
         })
         .collect();
     rows.extend(gates().map(|(stage, gate)| {
-        vec![html! { (gate.name) }, html! { (stage.stage) }, verdict(gate.status), html! { (gate.reason) }]
+        vec![
+            html! { (gate.name) },
+            html! { (stage.stage) },
+            verdict(gate.status),
+            html! { (gate.reason) (waiver(report, Some(&stage.stage), &gate.name)) },
+        ]
     }));
     html! {
         ul.cards {
@@ -109,6 +141,18 @@ fn summary(report: &RunReport) -> Markup {
         }
         @for warning in &run.warnings { p.warn { "Warning: " (warning) } }
         @if !rows.is_empty() { (table("Gates and targets", &["gate", "of", "verdict", "what was found"], &[], &rows)) }
+    }
+}
+
+/// Who let a gate fail, and until when.
+fn waiver(report: &RunReport, stage: Option<&StageId>, gate: &str) -> Markup {
+    let found = report.waived.iter().find(|waived| waived.stage.as_ref() == stage && waived.gate == gate);
+    html! {
+        @if let Some(waived) = found {
+            br;
+            @if waived.holds { (tag("warn", "waived")) } @else { (tag("bad", "waiver expired")) }
+            " by " (waived.by) " until " (waived.until) ": " (waived.reason)
+        }
     }
 }
 
