@@ -148,6 +148,10 @@ fn what_can_not_be_decided_is_told() {
     .map(|arguments| project.run(arguments))
     .collect();
     assert_snapshot!("decision-mistakes", mistakes.join("\n"));
+    project.write("pipeline.yaml", &PIPELINE.replace("value: 90", "value: 97"));
+    project.run(&["run"]);
+    let passed = waive(&project, "accuracy");
+    assert!(passed.starts_with("exit 2\n") && passed.contains("did not fail in the last run"), "{passed}");
     project.run(&["key", "new", "eva"]);
     let several = project.run(&["approve", "train"]);
     assert!(several.starts_with("exit 2\n") && several.contains("`--as` with one of ada, eva"), "{several}");
@@ -155,10 +159,6 @@ fn what_can_not_be_decided_is_told() {
     nobody.run(&["run"]);
     let refused = nobody.run(&["approve", "train"]);
     assert!(refused.starts_with("exit 2\n") && refused.contains("no trust policy"), "{refused}");
-    project.write("pipeline.yaml", &PIPELINE.replace("value: 90", "value: 97"));
-    project.run(&["run"]);
-    let passed = waive(&project, "accuracy");
-    assert!(passed.starts_with("exit 2\n") && passed.contains("did not fail in the last run"), "{passed}");
 }
 
 #[test]
@@ -166,4 +166,23 @@ fn help_of_decisions() {
     let project = Project::new(PIPELINE);
     let pages = ["approve", "waive"].map(|command| project.run(&[command, "--help"]));
     assert_snapshot!("help-decisions", pages.join("\n"));
+}
+
+#[test]
+fn a_decision_is_one_person_s_whatever_the_threshold() {
+    let project = Project::with_keys(PIPELINE);
+    project.run(&["key", "new", "ada"]);
+    project.run(&["key", "new", "eva"]);
+    let policy = project.read("trust/policy.toml");
+    project.write("trust/policy.toml", &policy.replace("threshold = 1", "threshold = 2"));
+    project.run(&["run"]);
+    assert!(project.run(&["approve", "train", "--as", "ada"]).starts_with("exit 0\n"));
+    let all = project.run(&["lineage", "verify", "--all"]);
+    assert!(all.starts_with("exit 0\n"), "{all}");
+    // The ledger has the decision in it, and both keys have signed that.
+    let ledger = project.read(".stagewright/lineage-v1/ledger.jsonl");
+    let shorter: Vec<&str> = ledger.lines().take(ledger.lines().count() - 1).collect();
+    project.write(".stagewright/lineage-v1/ledger.jsonl", &(shorter.join("\n") + "\n"));
+    let cut = project.run(&["lineage", "verify", "--all"]);
+    assert!(cut.starts_with("exit 11\n"), "{cut}");
 }

@@ -107,7 +107,7 @@ fn data(change: &DataChange, most: usize) -> String {
         hash.as_ref().map_or_else(|| "nothing".to_owned(), |hash| hash.get(..12).unwrap_or(hash).to_owned())
     };
     let mut text = format!(
-        "{} {}  {} → {}\n",
+        "{}  {}  {} → {}\n",
         style("  ~").yellow(),
         change.input,
         side(&change.from),
@@ -151,7 +151,8 @@ fn tensors(model: &ModelChanges, most: usize) -> String {
         text.push_str(&format!("  … and {} more; --all names them\n", model.tensors.len() - most));
     }
     let differ = screen::count(model.tensors.len() as u64, "tensor");
-    text + &format!("  {differ} differ, {} the same\n\n", model.same)
+    let verb = if model.tensors.len() == 1 { "differs" } else { "differ" };
+    text + &format!("  {differ} {verb}, {} the same\n\n", model.same)
 }
 
 fn tensor(change: &TensorChange) -> Vec<String> {

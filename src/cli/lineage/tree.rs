@@ -43,7 +43,7 @@ pub fn draw(view: &View<'_>, node: &Node, hash: Option<&str>) -> String {
 }
 
 /// A decision in a line.
-pub fn decision(decided: &Decided) -> String {
+fn decision(decided: &Decided) -> String {
     let Decided { by, at, decision, .. } = decided;
     match decision {
         Decision::Approved { reason } => {
