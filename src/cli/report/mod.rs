@@ -16,7 +16,7 @@ use stagewright::report::figures;
 
 use super::{CliError, Exit, Scene, screen};
 
-/// Make a report that is looked at: one HTML file that needs nothing else, or Markdown, or JSON
+/// Make a report to look at: one HTML file that needs nothing else, Markdown or JSON
 #[derive(Args)]
 pub struct ReportArgs {
     #[command(subcommand)]
