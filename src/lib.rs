@@ -20,6 +20,7 @@ pub mod project;
 pub mod record;
 pub mod release;
 pub mod remote;
+pub mod report;
 pub mod run;
 pub mod spec;
 pub mod store;

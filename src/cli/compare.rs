@@ -21,6 +21,15 @@ const USUAL: usize = 10;
 /// sweep or search if the last run belongs to one, else the last 10 runs of the last run's pipeline.
 #[derive(Args)]
 pub struct CompareArgs {
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Which runs, and what of them; shared by `compare` and `report compare`.
+#[derive(Args)]
+pub struct ChoiceArgs {
     /// Runs, in the order wanted
     runs: Vec<RunName>,
     /// The runs of a sweep or search; without an id, of the last one
@@ -47,8 +56,6 @@ pub struct CompareArgs {
     /// Only the runs that no other one beats
     #[arg(long)]
     front: bool,
-    #[command(flatten)]
-    format: FormatArgs,
 }
 
 /// How a table is printed.
@@ -86,23 +93,26 @@ impl FormatArgs {
     }
 }
 
+impl ChoiceArgs {
+    /// What to show of the runs.
+    pub fn choice(&self) -> Choice {
+        let goal = |direction| move |of: &MetricOf| Goal { of: of.clone(), direction };
+        let goals = self.maximize.iter().map(goal(Direction::Maximize));
+        Choice {
+            metrics: listed(&self.metric),
+            params: listed(&self.param),
+            goals: goals.chain(self.minimize.iter().map(goal(Direction::Minimize))).collect(),
+            sort: self.sort.clone().map(|column| Sort { column, reverse: self.reverse }),
+            only_front: self.front,
+        }
+    }
+}
+
 pub fn run(scene: &Scene, args: &CompareArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
-    let records: Vec<RunRecord> = chosen(&config, args)?
-        .into_iter()
-        .map(|run| read_run(&config.state_dir, run))
-        .collect::<Result<_, _>>()?;
-    let goal = |direction| move |of: &MetricOf| Goal { of: of.clone(), direction };
-    let goals = args.maximize.iter().map(goal(Direction::Maximize));
-    let choice = Choice {
-        metrics: listed(&args.metric),
-        params: listed(&args.param),
-        goals: goals.chain(args.minimize.iter().map(goal(Direction::Minimize))).collect(),
-        sort: args.sort.clone().map(|column| Sort { column, reverse: args.reverse }),
-        only_front: args.front,
-    };
-    let table = compare(&records, &choice)?;
-    if args.front && table.goals.is_empty() {
+    let records = chosen(&config, &args.choice)?;
+    let table = compare(&records, &args.choice.choice())?;
+    if args.choice.front && table.goals.is_empty() {
         return Err(CliError::user("`--front` needs to know what is better")
             .hint("say it with `--maximize STAGE:METRIC` and `--minimize STAGE:METRIC`"));
     }
@@ -138,7 +148,12 @@ fn listed(written: &[String]) -> Vec<String> {
     names
 }
 
-fn chosen(config: &Config, args: &CompareArgs) -> Result<Vec<RunId>, CliError> {
+/// The records of the runs asked for.
+pub fn chosen(config: &Config, args: &ChoiceArgs) -> Result<Vec<RunRecord>, CliError> {
+    chosen_runs(config, args)?.into_iter().map(|run| Ok(read_run(&config.state_dir, run)?)).collect()
+}
+
+fn chosen_runs(config: &Config, args: &ChoiceArgs) -> Result<Vec<RunId>, CliError> {
     let folder = &config.state_dir;
     if let Some(name) = &args.sweep {
         let name = (!name.is_empty()).then_some(name.as_str());

@@ -10,7 +10,7 @@ use console::{StyledObject, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagewright::{
     plan::StageId,
-    record::{Failure, Outcome, RunEvent, RunOutcome, RunState, TargetVerdict},
+    record::{Failure, Outcome, RunEvent, RunOutcome, RunState, TargetVerdict, WaivedGate},
 };
 use stagewright_protocol::{ErrorClass, Gate, GateStatus, Level};
 
@@ -120,6 +120,7 @@ impl Display {
             )),
             RunEvent::HitVerified { hit, .. } => self.line(&verified::lines(hit, self.width)),
             RunEvent::TargetChecked { verdict, .. } => self.target(verdict),
+            RunEvent::GateWaived { waived, .. } => self.line(&waiver(waived)),
             RunEvent::RunEnded { outcome, duration_ms, .. } => self.finish(*outcome, *duration_ms),
             RunEvent::CaughtUp => self.flush(),
             _ => {}
@@ -311,6 +312,22 @@ pub fn verdict(status: GateStatus) -> StyledObject<&'static str> {
         GateStatus::Failed => style("failed        ").red().bold(),
         GateStatus::NotApplicable => style("not applicable").yellow(),
     }
+}
+
+/// A waiver in a line, loud where it has expired.
+pub fn waiver(waived: &WaivedGate) -> String {
+    let WaivedGate { stage, gate, by, until, reason, holds, .. } = waived;
+    let what = match stage {
+        Some(stage) => format!("gate {gate} of {stage}"),
+        None => format!("target {gate}"),
+    };
+    if *holds {
+        return format!("{} {what}: by {by} until {until}: {reason}", style("waived").yellow().bold());
+    }
+    format!(
+        "{} {what}: the waiver by {by} ended on {until}, so it counts as failed ({reason})",
+        style("EXPIRED").red().bold()
+    )
 }
 
 /// Where a run stands, in its colour.

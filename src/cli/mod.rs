@@ -1,6 +1,7 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
 mod add;
+mod approve;
 mod check;
 mod checkout;
 mod compare;
@@ -23,6 +24,7 @@ mod pull;
 mod push;
 mod release;
 mod remote;
+mod report;
 mod run;
 mod runs;
 mod schema;
@@ -37,6 +39,7 @@ mod sync;
 mod transfer;
 mod verified;
 mod verify;
+mod waive;
 
 use std::{
     io::{self, Write},
@@ -73,12 +76,15 @@ enum Command {
     Diff(diff::DiffArgs),
     Compare(compare::CompareArgs),
     Runs(runs::RunsArgs),
+    Report(report::ReportArgs),
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
     Lsp(lsp::LspArgs),
     Key(key::KeyArgs),
     Lineage(lineage::LineageArgs),
+    Approve(approve::ApproveArgs),
+    Waive(waive::WaiveArgs),
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
@@ -132,12 +138,15 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&scene, &args),
         Command::Compare(args) => compare::run(&scene, &args),
         Command::Runs(args) => runs::run(&scene, &args),
+        Command::Report(args) => report::run(&scene, &args),
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),
         Command::Lsp(args) => lsp::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
         Command::Lineage(args) => lineage::run(&scene, &args),
+        Command::Approve(args) => approve::run(&scene, &args),
+        Command::Waive(args) => waive::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),

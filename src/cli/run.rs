@@ -117,6 +117,7 @@ impl RunArgs {
             verify_hits: self.verify_hits.map(|share| VerifyHits { share, seed: self.verify_seed }),
             cancel,
             signing: signing::open(scene, config)?,
+            waivers: signing::waivers(config)?,
             ..self.select.options()
         })
     }

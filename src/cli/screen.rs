@@ -1,49 +1,13 @@
 //! How numbers and tables look.
 
-use std::{
-    io::{self, IsTerminal},
-    time::Duration,
-};
+use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+pub use stagewright::report::figures::{bytes, count, duration, number};
 
 use super::CliError;
-
-/// `12.3 s`, `4 min 05 s`, `1 h 02 min`.
-pub fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0 if time.as_millis() < 1000 => format!("{} ms", time.as_millis()),
-        0..60 => format!("{:.1} s", time.as_secs_f64()),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
-/// `999 B`, `12.3 kB`, `4.5 GB`: decimal units, as disks and networks use.
-pub fn bytes(count: u64) -> String {
-    let mut value = count as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.95 {
-            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
-/// A number with four significant digits and no needless zeros.
-pub fn number(value: f64) -> String {
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    if !(-4..9).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let decimals = (3 - magnitude).clamp(0, 8) as usize;
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
 
 /// A plain value as it stands in a pipeline file, text without its quotes.
 pub fn value(value: &Value) -> String {
@@ -53,17 +17,17 @@ pub fn value(value: &Value) -> String {
     }
 }
 
-/// Prints a value as indented JSON.
-pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+/// A value as indented JSON that ends in a line break.
+pub fn json<T: Serialize>(value: &T) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::environment(format_args!("cannot encode the answer: {error}")))?;
-    println!("{text}");
-    Ok(())
+    Ok(text + "\n")
 }
 
-/// `1 file`, `2 files`.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+/// Prints a value as indented JSON.
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    print!("{}", json(value)?);
+    Ok(())
 }
 
 /// How long ago something was, in at most 10 characters: `12 s ago`, `3 h ago`, `2026-11-24`.
@@ -123,25 +87,6 @@ pub fn table_with(rows: &[Vec<String>], numeric: &[bool]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn durations() {
-        let shown = [0, 250, 1_000, 59_940, 60_000, 3_599_000, 3_725_000]
-            .map(|ms| duration(Duration::from_millis(ms)));
-        assert_eq!(shown, ["0 ms", "250 ms", "1.0 s", "59.9 s", "1 min 00 s", "59 min 59 s", "1 h 02 min"]);
-    }
-
-    #[test]
-    fn sizes() {
-        let shown = [0, 999, 1_000, 999_949, 999_951, 4_500_000_000, 2_000_000_000_000].map(bytes);
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "4.5 GB", "2.0 TB"]);
-    }
-
-    #[test]
-    fn numbers() {
-        let shown = [0.0, 1.0, 93.126, 0.001234567, 123456.7, -2.5, 1e-9, 1e12].map(number);
-        assert_eq!(shown, ["0", "1", "93.13", "0.001235", "123457", "-2.5", "1.000e-9", "1.000e12"]);
-    }
 
     #[test]
     fn how_long_ago() {

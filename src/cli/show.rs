@@ -134,6 +134,9 @@ fn whole(record: &RunRecord) -> String {
             target.reason
         ));
     }
+    for waived in &record.waived {
+        text.push_str(&(display::waiver(waived) + "\n"));
+    }
     text
 }
 

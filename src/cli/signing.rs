@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use console::Term;
 use stagewright::{
     config::Config,
-    lineage::{FOLDER, Keyring, LineageError, Signing, TrustPolicy},
+    lineage::{FOLDER, Keyring, LineageError, Signing, TrustPolicy, Waivers},
+    store::LocalStore,
 };
 
 use super::{CliError, Scene};
@@ -26,6 +27,41 @@ pub fn open(scene: &Scene, config: &Config) -> Result<Signing, CliError> {
         eprintln!("warning: statements are not signed: {reason}");
     }
     Ok(signing)
+}
+
+/// Waivers by trusted keys.
+pub fn waivers(config: &Config) -> Result<Waivers, CliError> {
+    let Some(policy) = policy(config)? else { return Ok(Waivers::default()) };
+    let store = LocalStore::open(&config.store_dir)?;
+    Ok(Waivers::load(config, &store, Some(&policy))?)
+}
+
+/// Who decides: the keys that sign here, and the name of the one that is meant.
+pub fn decider(
+    scene: &Scene,
+    config: &Config,
+    named: Option<&str>,
+) -> Result<(TrustPolicy, Signing, String), CliError> {
+    let policy = policy(config)?.ok_or_else(|| {
+        CliError::user("this project has no trust policy, so nobody's decision would count")
+            .hint("`stagewright key new NAME` makes a key for a person, and trusts it")
+    })?;
+    let signing = open(scene, config)?;
+    let names: Vec<String> = signing.names().into_iter().map(str::to_owned).collect();
+    let name = match (named, &names[..]) {
+        (Some(name), _) => name.to_owned(),
+        (None, [only]) => only.clone(),
+        (None, []) => {
+            let why = signing.unsigned().unwrap_or("there is no key").to_owned();
+            return Err(CliError::user(format_args!("nobody can sign a decision here: {why}"))
+                .hint("`stagewright key new NAME` makes a key for a person, and trusts it"));
+        }
+        (None, several) => {
+            return Err(CliError::user("several keys can sign here, and a decision is one person's")
+                .hint(format!("say `--as` with one of {}", several.join(", "))));
+        }
+    };
+    Ok((policy, signing, name))
 }
 
 /// The passphrase of the environment, else one typed in. None without a terminal, and for an empty one.
@@ -70,6 +106,13 @@ impl From<LineageError> for CliError {
             LineageError::Unknown { .. } => Self::user(text).hint(
                 "a statement is made when a stage runs; `stagewright lineage show <stage>` shows what there is",
             ),
+            LineageError::NoGate { failed, .. } if failed.is_empty() => {
+                Self::user(text).hint("no gate or target failed in a recorded run, so there is nothing to waive")
+            }
+            LineageError::NoGate { failed, .. } => {
+                Self::user(text).hint(format!("these failed: {}", failed.join(", ")))
+            }
+            LineageError::NotFailed { .. } => Self::user(text).hint("only what failed can be waived"),
             LineageError::Lost(_) => {
                 Self::environment(text).hint("it may still be where the result was made, or on the remote")
             }

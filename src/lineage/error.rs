@@ -122,6 +122,20 @@ pub enum LineageError {
         /// What it could be.
         choices: Vec<String>,
     },
+    /// No recorded run has such a gate.
+    #[error("no recorded run has a target or gate `{name}`")]
+    NoGate {
+        /// As written.
+        name: String,
+        /// Gates that failed in recorded runs.
+        failed: Vec<String>,
+    },
+    /// A gate did not fail, so there is nothing to waive.
+    #[error("`{gate}` did not fail in the last run that has it")]
+    NotFailed {
+        /// As written.
+        gate: String,
+    },
     /// A statement's blob is not in the store.
     #[error("the statement {0} is not in the store")]
     Lost(Digest),

@@ -7,7 +7,13 @@ use std::{
 };
 
 use super::{Envelope, Kind, Ledger, LineageError, Provenance, Resource, Statement};
-use crate::{config::Config, digest::Digest, store::LocalStore};
+use crate::{
+    config::Config,
+    digest::Digest,
+    plan::StageId,
+    record::{RunName, find_run, read_run},
+    store::LocalStore,
+};
 
 /// Shortest beginning of a digest that names it.
 const SHORTEST_PREFIX: usize = 8;
@@ -72,6 +78,15 @@ pub struct Library {
 impl Library {
     /// Reads every statement of the ledger.
     pub fn load(ledger: &Ledger, store: &LocalStore) -> Self {
+        Self::load_some(ledger, store, |_| true)
+    }
+
+    /// Reads the statements of one kind.
+    pub fn load_kind(ledger: &Ledger, store: &LocalStore, kind: Kind) -> Self {
+        Self::load_some(ledger, store, |found| found == kind)
+    }
+
+    fn load_some(ledger: &Ledger, store: &LocalStore, wanted: impl Fn(Kind) -> bool) -> Self {
         let mut library = Self {
             nodes: Vec::new(),
             by_blob: BTreeMap::new(),
@@ -80,7 +95,9 @@ impl Library {
             broken: Vec::new(),
         };
         let mut seen = BTreeSet::new();
-        for entry in ledger.entries().iter().filter(|entry| seen.insert(entry.statement)) {
+        for entry in
+            ledger.entries().iter().filter(|entry| wanted(entry.kind) && seen.insert(entry.statement))
+        {
             match Node::read(entry.statement, entry.kind, store) {
                 Ok(node) => library.add(node),
                 Err(error) => library.broken.push((entry.statement, error)),
@@ -175,6 +192,19 @@ impl Library {
         self.closure(start, |node| self.uses(node))
     }
 
+    /// As [`Library::ancestry`], without the statements in `seen`, and takes those found into it.
+    pub fn ancestry_past<'a>(&'a self, start: &'a Node, seen: &mut BTreeSet<Digest>) -> Vec<&'a Node> {
+        let mut waiting = vec![start];
+        let mut found = Vec::new();
+        while let Some(node) = waiting.pop() {
+            if seen.insert(node.digest) {
+                waiting.extend(node.inputs().filter_map(|input| self.origin(node, input)));
+                found.push(node);
+            }
+        }
+        found
+    }
+
     fn closure<'a>(&'a self, start: &'a Node, next: impl Fn(&'a Node) -> Vec<&'a Node>) -> Vec<&'a Node> {
         let mut seen = BTreeSet::from([start.digest]);
         let mut found = vec![start];
@@ -212,6 +242,26 @@ impl Library {
             Some(node) => Ok((node, Some(hash))),
             None => Err(LineageError::Unknown { what: format!("{wanted} (sha256:{hash})") }),
         }
+    }
+
+    /// As [`Library::find`]; `train@last~1` is what the stage `train` gave in the run before the last one.
+    pub fn find_in(
+        &self,
+        wanted: &str,
+        config: &Config,
+        folder: &Path,
+        store: &LocalStore,
+    ) -> Result<(&Node, Option<String>), LineageError> {
+        let named =
+            wanted.rsplit_once('@').and_then(|(stage, run)| Some((stage, run.parse::<RunName>().ok()?)));
+        let Some((stage, run)) = named.filter(|_| !folder.join(wanted).exists()) else {
+            return self.find(wanted, folder, store);
+        };
+        let record = read_run(&config.state_dir, find_run(&config.state_dir, &run)?)?;
+        let found = record.stage(&StageId(stage.to_owned()));
+        let node = found.and_then(|found| found.statements.iter().find_map(|one| self.blob(&one.hex())));
+        let unknown = || LineageError::Unknown { what: format!("stage `{stage}` in run {}", record.run) };
+        Ok((node.filter(|node| node.kind == Kind::Stage).ok_or_else(unknown)?, None))
     }
 
     /// The known SHA-256 that a text is the beginning of.

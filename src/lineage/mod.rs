@@ -12,8 +12,11 @@
 //! Nothing in here runs a stage or prints.
 
 mod attest;
+mod decision;
+mod diff;
 mod envelope;
 mod error;
+pub mod export;
 mod impact;
 mod key;
 mod keyring;
@@ -31,6 +34,13 @@ pub use attest::{
     Attestor, BUILD_TYPE, LOCAL_BUILDER, RunEnd, RunFacts, RunPredicate, RunStage, StageInput, TreeHead,
     Verdict,
 };
+pub use decision::{
+    Decided, Decision, DecisionPredicate, FailedGate, Gate, Proposal, Waiver, Waivers, decide, decisions,
+    decisions_about, find_failed_gate,
+};
+pub use diff::{
+    DataChange, LineageDiff, ModelChanges, SampleChanges, StageChanges, TensorChange, TensorFacts, diff,
+};
 pub use envelope::{Envelope, IN_TOTO, Signature, pre_authentication_encoding};
 pub use error::LineageError;
 pub use impact::{Impact, impact};
@@ -45,4 +55,4 @@ pub use statement::{
     STATEMENT_TYPE, Statement, TEST_RESULT, TREE, TestResult,
 };
 pub use trust::{FOLDER, Revocation, Standing, TrustPolicy, TrustedKey};
-pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_since};
+pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_run, verify_since};

@@ -193,6 +193,7 @@ mod tests {
                 pipeline: "demo".to_owned(),
                 file: "pipeline.yaml".into(),
                 stages: ids.clone(),
+                needs: BTreeMap::new(),
                 stagewright: "0.1.0".to_owned(),
                 git: None,
                 host,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_protocol::{Fault, GateStatus, Level};
@@ -30,6 +30,10 @@ pub enum RunEvent {
         file: PathBuf,
         /// Every stage of the plan, in order.
         stages: Vec<StageId>,
+        /// Stages that each stage has to wait for, for what it reads or for its order; stages that wait for none are left
+        /// out. Empty in records of the first release.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        needs: BTreeMap<StageId, Vec<StageId>>,
         /// Version of the orchestrator.
         stagewright: String,
         /// State of the git work tree, if there is one.
@@ -186,6 +190,13 @@ pub enum RunEvent {
         at: Timestamp,
         /// The verdict.
         verdict: TargetVerdict,
+    },
+    /// A gate that failed has a waiver.
+    GateWaived {
+        /// When.
+        at: Timestamp,
+        /// The waiver.
+        waived: WaivedGate,
     },
     /// Statements on a stage's result or on the run were stored, or a reused result has some.
     Attested {
@@ -361,6 +372,27 @@ pub struct TargetVerdict {
     pub status: GateStatus,
     /// Value, bound and difference in words.
     pub reason: String,
+}
+
+/// A gate that failed, and that somebody with a trusted key waived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WaivedGate {
+    /// Stage that checks it; none for a target of the pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<StageId>,
+    /// The gate.
+    pub gate: String,
+    /// Name of the key that signed the waiver.
+    pub by: String,
+    /// Last day on which it holds, in UTC.
+    pub until: Date,
+    /// Why it was waived.
+    pub reason: String,
+    /// Blob of the waiver's statement.
+    pub statement: Digest,
+    /// The waiver held when the run ended; false for one that had expired, which changes nothing.
+    pub holds: bool,
 }
 
 /// A hit that was carried out again.

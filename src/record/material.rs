@@ -55,6 +55,11 @@ pub fn flatten(material: &KeyMaterial) -> Material {
     fields
 }
 
+/// Takes a value apart in the same way, below a field's name.
+pub fn flatten_value(fields: &mut Material, field: &str, found: &Value) {
+    value(fields, field.to_owned(), found);
+}
+
 fn value(fields: &mut Material, field: String, found: &Value) {
     match found {
         Value::Object(map) if !map.is_empty() => {

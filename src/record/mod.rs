@@ -28,12 +28,12 @@ pub use brief::{RunBrief, brief};
 pub use error::RecordError;
 pub use event::{
     Failure, GitState, HitVerdict, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
-    SweepMember, TargetVerdict, VerifiedHit,
+    SweepMember, TargetVerdict, VerifiedHit, WaivedGate,
 };
 pub use git::{git_state, work_tree};
 pub use history::{History, LastResult};
 pub use id::{RunId, SweepId};
-pub use material::{Material, flatten};
+pub use material::{Material, flatten, flatten_value};
 pub use named::{RunName, find_run, sweep_runs};
 pub use reader::{RunRecord, RunState, StageRecord, Verification, is_running, list_runs, read_run};
 pub use reason::{Reason, differences};

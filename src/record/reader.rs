@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     ActionResult, Failure, GitState, HostState, Isolation, Material, Measured, MetricValue, Outcome,
     RECORD_VERSION, Reason, RecordError, RunEvent, RunId, RunOutcome, Setting, StoredOutput, SweepMember,
-    TargetVerdict, VerifiedHit,
+    TargetVerdict, VerifiedHit, WaivedGate,
     writer::{Header, alive_path, events_path, run_folder, runs_folder},
 };
 use crate::{
@@ -52,8 +52,12 @@ pub struct RunRecord {
     pub sweep: Option<SweepMember>,
     /// Stages in the order of the plan.
     pub stages: Vec<StageRecord>,
+    /// Stages that each stage had to wait for; empty in records of the first release.
+    pub needs: BTreeMap<StageId, Vec<StageId>>,
     /// Verdicts on the pipeline's targets.
     pub targets: Vec<TargetVerdict>,
+    /// Failed gates and targets that have a waiver.
+    pub waived: Vec<WaivedGate>,
     /// Blob of the statement on the whole run.
     pub statement: Option<Digest>,
     /// Ids of the keys that signed this run's statements; empty where nothing is signed.
@@ -177,7 +181,9 @@ impl RunRecord {
             set: Vec::new(),
             sweep: None,
             stages: Vec::new(),
+            needs: BTreeMap::new(),
             targets: Vec::new(),
+            waived: Vec::new(),
             statement: None,
             signed_by: Vec::new(),
             verified: Vec::new(),
@@ -209,6 +215,7 @@ impl RunRecord {
                 pipeline,
                 file,
                 stages,
+                needs,
                 stagewright,
                 git,
                 host,
@@ -221,6 +228,7 @@ impl RunRecord {
                 self.pipeline = pipeline;
                 self.file = file;
                 self.stages = stages.into_iter().map(StageRecord::new).collect();
+                self.needs = needs;
                 self.stagewright = stagewright;
                 self.git = git;
                 self.host = Some(host);
@@ -281,6 +289,7 @@ impl RunRecord {
             RunEvent::HitsChosen { hits, seed, .. } => self.verification = Some(Verification { hits, seed }),
             RunEvent::HitVerified { hit, .. } => self.verified.push(hit),
             RunEvent::TargetChecked { verdict, .. } => self.targets.push(verdict),
+            RunEvent::GateWaived { waived, .. } => self.waived.push(waived),
             RunEvent::Attested { stage: Some(stage), statements, .. } => {
                 self.entry(stage).statements = statements;
             }

@@ -1,6 +1,6 @@
 //! What a release says of itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -137,7 +137,12 @@ impl Manifest {
         let mut record = RunRecord::new(self.run);
         record.pipeline.clone_from(&self.pipeline);
         record.state = RunState::Ended(RunOutcome::Succeeded);
+        record.file = PathBuf::from(&self.file);
+        record.started = Some(self.created);
+        record.isolation.clone_from(&self.isolation);
         record.targets.clone_from(&self.targets);
+        record.statement = self.statement;
+        record.signed_by.clone_from(&self.signed_by);
         record.stages = self
             .stages
             .iter()

@@ -5,7 +5,7 @@ mod settle;
 mod verify;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,7 +38,7 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
-    lineage::{Attestor, Ledger, RunFacts},
+    lineage::{Attestor, Ledger, RunFacts, Waivers},
     plan::{Action, ActionKey, Place, Plan, StageId},
     plugin::Cancel,
     record::{
@@ -100,6 +100,7 @@ struct Driver<'a> {
     verdicts: Vec<TargetVerdict>,
     say: UnboundedSender<(Node, Said)>,
     verify: Option<VerifyHits>,
+    waivers: Waivers,
     /// Set once nothing new starts any more, with what becomes of stages that have not.
     stopping: Option<String>,
 }
@@ -146,6 +147,7 @@ pub(super) async fn drive(
         pipeline: plan.name.clone(),
         file: plan.file.clone(),
         stages: plan.actions.iter().map(|action| action.id.clone()).collect(),
+        needs: needs(plan),
         stagewright: env!("CARGO_PKG_VERSION").to_owned(),
         git,
         host: host.clone(),
@@ -206,6 +208,7 @@ pub(super) async fn drive(
         verdicts: Vec::new(),
         say,
         verify: options.verify_hits,
+        waivers: options.waivers.clone(),
         stopping: None,
     };
     driver.turn(hear, began).await
@@ -548,6 +551,15 @@ impl Driver<'_> {
             _ => "an equal action has run before".to_owned(),
         }
     }
+}
+
+/// What each stage has to wait for, each once.
+fn needs(plan: &Plan) -> BTreeMap<StageId, Vec<StageId>> {
+    let needs = plan.actions.iter().map(|action| {
+        let found: BTreeSet<&StageId> = dependencies(action).collect();
+        (action.id.clone(), found.into_iter().cloned().collect::<Vec<_>>())
+    });
+    needs.filter(|(_, found)| !found.is_empty()).collect()
 }
 
 fn setting((place, value): &(Place, Value)) -> Setting {

@@ -47,7 +47,7 @@ pub use secrets::SecretFault;
 use crate::{
     config::Config,
     dvc::Lock,
-    lineage::Signing,
+    lineage::{Signing, Waivers},
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
     record::{
@@ -93,6 +93,8 @@ pub struct RunOptions {
     pub cancel: Cancel,
     /// The keys that sign the statements.
     pub signing: Signing,
+    /// Gates that may fail.
+    pub waivers: Waivers,
 }
 
 /// Which hits of a run are carried out again at its end. Their stored results stay, whatever comes of it.
@@ -124,6 +126,7 @@ impl Default for RunOptions {
             ahead: None,
             cancel: Cancel::never(),
             signing: Signing::default(),
+            waivers: Waivers::default(),
         }
     }
 }

@@ -42,6 +42,7 @@ fn record(state: &Path, number: usize) {
             pipeline: "demo".to_owned(),
             file: "pipeline.yaml".into(),
             stages: stages.clone(),
+            needs: Default::default(),
             stagewright: "0.1.0".to_owned(),
             git: None,
             host,

@@ -54,6 +54,11 @@ impl Project {
         project
     }
 
+    /// Folder of the user's private keys.
+    pub fn keys(&self) -> &Path {
+        self.keys.as_ref().unwrap().path()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

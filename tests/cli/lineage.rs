@@ -99,6 +99,46 @@ fn evidence_holds_until_somebody_touches_it() {
 #[test]
 fn help_of_lineage_commands() {
     let project = Project::new(PIPELINE);
-    let pages = ["show", "impact", "verify"].map(|command| project.run(&["lineage", command, "--help"]));
+    let pages =
+        ["show", "diff", "impact", "verify"].map(|command| project.run(&["lineage", command, "--help"]));
     assert_snapshot!("help-lineage", project.run(&["lineage", "--help"]) + &pages.join("\n"));
+}
+
+#[test]
+fn two_results_tell_what_differs() {
+    let project = project();
+    project.write("data/dog/2.png", "another");
+    project.write("data/dog/3.png", "three");
+    fs::remove_file(project.path("data/cat/1.png")).unwrap();
+    project.write("pipeline.yaml", &PIPELINE.replace("value: 90", "value: 95"));
+    let ran = project.run(&["run"]);
+    assert!(ran.starts_with("exit 0\n"), "{ran}");
+    assert_snapshot!("lineage-diff", project.run(&["lineage", "diff", "train@last~1", "train"]));
+    assert_snapshot!("lineage-diff-same", project.run(&["lineage", "diff", "train", "results/model.bin"]));
+    let json: serde_json::Value =
+        serde_json::from_str(&project.output(&["lineage", "diff", "train@last~1", "train", "--json"]))
+            .unwrap();
+    assert_eq!(json["stages"][0]["data"][0]["samples"]["removed"], serde_json::json!(["cat/1.png"]));
+    let gone = project.run(&["lineage", "diff", "prepare@last~1", "nothing@last"]);
+    assert!(gone.starts_with("exit 2\n") && gone.contains("no statement names stage `nothing`"), "{gone}");
+}
+
+#[test]
+fn two_models_are_compared_tensor_by_tensor() {
+    let file = |values: [f32; 3]| {
+        let header = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        bytes
+    };
+    let project = Project::with_keys(
+        "version: 1\nstages:\n  train: { cmd: cp given model.safetensors, deps: [given], outs: [model.safetensors] }\n",
+    );
+    project.run(&["key", "new", "ada"]);
+    fs::write(project.path("given"), file([1.0, 2.0, 3.0])).unwrap();
+    project.run(&["run"]);
+    fs::write(project.path("given"), file([1.0, 0.0, 3.0])).unwrap();
+    project.run(&["run"]);
+    assert_snapshot!("lineage-diff-tensors", project.run(&["lineage", "diff", "train@last~1", "train@last"]));
 }

@@ -3,10 +3,13 @@
 
 mod authors;
 mod bench;
+mod browser;
 mod command;
 mod commands;
 mod conditions;
+mod decisions;
 mod dvc;
+mod exports;
 mod files;
 mod fmt;
 mod keys;
@@ -16,6 +19,7 @@ mod pipeline;
 mod records;
 mod releases;
 mod remotes;
+mod report;
 mod secrets;
 mod sweeps;
 mod tools;

@@ -148,3 +148,32 @@ fn what_a_release_names_is_not_collected() {
     let back = repo.run(&["release", "rollback", "v1"]);
     assert!(back.starts_with("exit 0"), "{back}");
 }
+
+#[test]
+fn a_release_has_a_page_of_its_own() {
+    let repo = Repo::new();
+    let none = repo.run(&["report", "release"]);
+    assert!(none.starts_with("exit 2\n") && none.contains("no release yet"), "{none}");
+    let mut config = repo.repository.config().unwrap();
+    config.set_str("user.name", "Ann").unwrap();
+    config.set_str("user.email", "ann@example.org").unwrap();
+    repo.project.run(&["run"]);
+    repo.project.run(&["release", "create", "team/v1", "-s", "train", "-m", "For Ulm"]);
+    repo.change("91.75");
+    repo.project.run(&["run"]);
+    repo.project.run(&["release", "create", "team/v2", "-s", "train,measure"]);
+    let made = repo.run(&["report", "release"]);
+    assert!(made.starts_with("exit 0\n--- stdout\nreport-team-v2.html"), "{made}");
+    let page = repo.project.read("report-team-v2.html");
+    for part in ["demo team/v2", "From team/v1", "91.75 %", "Delivers", "Released"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    // In a clone there are no records of runs.
+    fs::remove_dir_all(repo.project.path(".stagewright/runs-v1")).unwrap();
+    let text = repo.run(&["report", "release", "team/v1", "--format", "markdown", "--no-verify"]);
+    let is_commit = |part: &&str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let commit = text.split('`').find(is_commit).unwrap();
+    assert_snapshot!("report-release", text.replace(commit, "<commit>"));
+    let unknown = repo.run(&["report", "release", "v9"]);
+    assert!(unknown.starts_with("exit 2\n") && unknown.contains("v9"), "{unknown}");
+}

@@ -1,5 +1,7 @@
 //! `stagewright lineage`.
 
+mod diff;
+mod export;
 mod impact;
 mod show;
 mod tree;
@@ -19,6 +21,8 @@ pub struct LineageArgs {
 #[derive(Subcommand)]
 enum LineageCommand {
     Show(show::ShowArgs),
+    Diff(diff::DiffArgs),
+    Export(export::ExportArgs),
     Impact(impact::ImpactArgs),
     Verify(verify::VerifyArgs),
 }
@@ -26,6 +30,8 @@ enum LineageCommand {
 pub fn run(scene: &Scene, args: &LineageArgs) -> Result<Exit, CliError> {
     match &args.command {
         LineageCommand::Show(args) => show::run(scene, args),
+        LineageCommand::Diff(args) => diff::run(scene, args),
+        LineageCommand::Export(args) => export::run(scene, args),
         LineageCommand::Impact(args) => impact::run(scene, args),
         LineageCommand::Verify(args) => verify::run(scene, args),
     }

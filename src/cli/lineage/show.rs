@@ -1,9 +1,12 @@
 //! `stagewright lineage show`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::{Value, json};
 use stagewright::{
-    lineage::{self, Library, Node, Resource, Standing, TrustPolicy},
+    digest::Digest,
+    lineage::{self, Decided, Library, Node, Resource, RunPredicate, Standing, TrustPolicy},
     store::LocalStore,
 };
 
@@ -71,6 +74,25 @@ impl View<'_> {
         words.collect::<Vec<_>>().join(", ")
     }
 
+    /// Decisions that count on what a stage made, or on one output of it; and on its gates and the targets of its last run.
+    pub fn decisions(&self, node: &Node, hash: Option<&str>) -> Vec<Decided> {
+        let subjects = node.statement.subject.iter().filter_map(Resource::sha256);
+        let mut about: BTreeSet<String> =
+            subjects.filter(|one| hash.is_none_or(|hash| hash == *one)).map(str::to_owned).collect();
+        let byproducts = node.provenance.iter().flat_map(|one| &one.run_details.byproducts);
+        about.extend(
+            byproducts.filter(|one| one.name == "gates").filter_map(Resource::sha256).map(str::to_owned),
+        );
+        let run = about.iter().find_map(|hash| self.library.last_run(hash));
+        let told = run.and_then(|run| run.statement.read::<RunPredicate>("the statement on the run").ok());
+        about.extend(told.iter().flat_map(|told| &told.verdicts).map(Digest::hex));
+        let mut decided: Vec<Decided> =
+            about.iter().flat_map(|hash| lineage::decisions_about(self.library, self.policy, hash)).collect();
+        decided.sort_by_key(|one| (one.at, one.statement));
+        decided.dedup_by_key(|one| one.statement);
+        decided
+    }
+
     fn json(&self, node: &Node) -> Value {
         let input = |input: &Resource| {
             let origin = self.library.origin(node, input).map(|origin| origin.digest.to_string());
@@ -86,6 +108,7 @@ impl View<'_> {
             "signed": self.signed(node),
             "outputs": outputs.map(|one| json!({ "name": one.name, "sha256": one.sha256() })).collect::<Vec<_>>(),
             "inputs": node.inputs().map(input).collect::<Vec<_>>(),
+            "decisions": self.decisions(node, None),
             "provenance": node.provenance,
         })
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use console::style;
+use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
 use stagewright::{
     digest::Digest,
-    lineage::{Node, Resource},
+    lineage::{Decided, Decision, Node, Resource},
 };
 
 use super::show::View;
@@ -26,6 +27,9 @@ pub fn draw(view: &View<'_>, node: &Node, hash: Option<&str>) -> String {
     if asked.len() > SHOWN {
         text.push_str(&format!("and {} more\n", asked.len() - SHOWN));
     }
+    for decided in view.decisions(node, hash) {
+        text.push_str(&(decision(&decided) + "\n"));
+    }
     branch(view, node, "", true, &mut BTreeSet::new(), &mut text);
     let uses = view.library.uses(node);
     if !uses.is_empty() {
@@ -36,6 +40,25 @@ pub fn draw(view: &View<'_>, node: &Node, hash: Option<&str>) -> String {
         }
     }
     text
+}
+
+/// A decision in a line.
+fn decision(decided: &Decided) -> String {
+    let Decided { by, at, decision, .. } = decided;
+    match decision {
+        Decision::Approved { reason } => {
+            let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{} by {by} at {at:.0}{why}", style("approved").green().bold())
+        }
+        Decision::Waived { gate, until, reason, found } => {
+            let word = if Offset::UTC.to_datetime(Timestamp::now()).date() > *until {
+                style("waiver EXPIRED").red().bold()
+            } else {
+                style("waived").yellow().bold()
+            };
+            format!("{word}: {gate}, by {by} until {until}: {reason} (found: {found})")
+        }
+    }
 }
 
 fn branch(

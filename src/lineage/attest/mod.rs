@@ -96,6 +96,14 @@ impl Attestor {
         self.signing.ids().iter().map(ToString::to_string).collect()
     }
 
+    /// What the pipeline is called in a waiver: its file, or its name where it has none.
+    pub fn pipeline_name(&self) -> String {
+        match self.pipeline {
+            Some(_) => self.facts.file.display().to_string(),
+            None => self.facts.pipeline.clone(),
+        }
+    }
+
     /// Writes down the statements of a reused result that were made elsewhere.
     pub fn adopt(&self, result: &ActionResult) -> Result<(), LineageError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);

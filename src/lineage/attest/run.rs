@@ -13,7 +13,7 @@ use crate::{
     digest::Digest,
     lineage::{Checkpoint, Kind, LineageError, RUN, Resource, Statement},
     plan::{ActionKey, StageId},
-    record::{ActionResult, Failure, Outcome, RunId, RunOutcome, TargetVerdict},
+    record::{ActionResult, Failure, Outcome, RunId, RunOutcome, TargetVerdict, WaivedGate},
 };
 
 /// How one stage of a run ended.
@@ -54,6 +54,9 @@ pub struct RunPredicate {
     pub stages: Vec<RunStage>,
     /// Blobs of the statements on the pipeline's targets.
     pub verdicts: Vec<Digest>,
+    /// Failed gates and targets that have a waiver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<WaivedGate>,
     /// The ledger before this statement.
     pub ledger: TreeHead,
 }
@@ -102,6 +105,7 @@ impl Attestor {
         outcome: RunOutcome,
         ends: &[RunEnd],
         targets: &[TargetVerdict],
+        waived: &[WaivedGate],
         finished: Timestamp,
     ) -> Result<Digest, LineageError> {
         let mut verdicts = Vec::new();
@@ -133,6 +137,7 @@ impl Attestor {
             outcome,
             stages,
             verdicts,
+            waived: waived.to_vec(),
             ledger,
         };
         let mut subject = outputs(ends.iter());

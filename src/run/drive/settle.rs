@@ -8,9 +8,11 @@ use stagewright_protocol::GateStatus;
 use super::{Driver, NOT_SELECTED, millis};
 use crate::{
     digest::Digest,
-    lineage::RunEnd,
-    plan::ActionKey,
-    record::{ActionResult, Failure, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, flatten},
+    lineage::{Gate, RunEnd},
+    plan::{ActionKey, StageId},
+    record::{
+        ActionResult, Failure, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, WaivedGate, flatten,
+    },
     run::{
         RunError, RunSummary, StageSummary,
         inputs::Settled,
@@ -221,9 +223,13 @@ impl Driver<'_> {
             // The next run tries again.
             tracing::warn!(%error, "the run's private folder could not be removed");
         }
-        let outcome = self.outcome(&verified);
         let at = Timestamp::now();
-        match self.attest(outcome, at) {
+        let waived = self.waived(at);
+        for waived in waived.iter().cloned() {
+            self.recorder.note(&RunEvent::GateWaived { at, waived })?;
+        }
+        let outcome = self.outcome(&verified, &waived);
+        match self.attest(outcome, &waived, at) {
             Ok(statement) => self.recorder.note(&RunEvent::Attested {
                 at,
                 stage: None,
@@ -252,7 +258,7 @@ impl Driver<'_> {
     }
 
     /// Makes the statement that names every stage.
-    fn attest(&self, outcome: RunOutcome, at: Timestamp) -> Result<Digest, RunError> {
+    fn attest(&self, outcome: RunOutcome, waived: &[WaivedGate], at: Timestamp) -> Result<Digest, RunError> {
         let end = |summary: &'_ StageSummary| RunEnd {
             stage: summary.stage.clone(),
             outcome: summary.outcome,
@@ -262,29 +268,58 @@ impl Driver<'_> {
             failure: summary.failure.clone(),
         };
         let ends: Vec<RunEnd> = self.summaries.iter().flatten().map(end).collect();
-        Ok(self.shared.attestor.run(outcome, &ends, &self.verdicts, at)?)
+        Ok(self.shared.attestor.run(outcome, &ends, &self.verdicts, waived, at)?)
     }
 
-    fn outcome(&self, verified: &[VerifiedHit]) -> RunOutcome {
-        let counted = || {
-            let both = self.summaries.iter().zip(&self.actions);
-            both.filter_map(|(summary, action)| summary.as_ref().filter(|_| !action.continue_on_error))
+    /// The stages whose failure counts.
+    fn counted(&self) -> impl Iterator<Item = &StageSummary> {
+        let both = self.summaries.iter().zip(&self.actions);
+        both.filter_map(|(summary, action)| summary.as_ref().filter(|_| !action.continue_on_error))
+    }
+
+    /// Gates and targets that failed and count: the stage that checks, and the name.
+    fn failed_gates(&self) -> impl Iterator<Item = (Option<&StageId>, &str)> {
+        let gates = self.counted().flat_map(|summary| {
+            let gates = summary.result.as_ref().map_or(&[][..], |result| &result.measured.gates);
+            let failed = gates.iter().filter(|gate| gate.status == GateStatus::Failed);
+            failed.map(move |gate| (Some(&summary.stage), gate.name.as_str()))
+        });
+        let targets = self.verdicts.iter().filter(|verdict| verdict.status == GateStatus::Failed);
+        gates.chain(targets.map(|verdict| (None, verdict.target.as_str())))
+    }
+
+    /// Those of them that have a waiver, also one that has expired.
+    fn waived(&self, now: Timestamp) -> Vec<WaivedGate> {
+        let pipeline = self.shared.attestor.pipeline_name();
+        let waived = |(stage, name): (Option<&StageId>, &str)| {
+            let gate = Gate { pipeline: pipeline.clone(), stage: stage.cloned(), name: name.to_owned() };
+            let waiver = self.waivers.of_gate(&gate)?;
+            Some(WaivedGate {
+                stage: gate.stage,
+                gate: gate.name,
+                by: waiver.by.clone(),
+                until: waiver.until,
+                reason: waiver.reason.clone(),
+                statement: waiver.statement,
+                holds: waiver.holds(now),
+            })
         };
+        self.failed_gates().filter_map(waived).collect()
+    }
+
+    fn outcome(&self, verified: &[VerifiedHit], waived: &[WaivedGate]) -> RunOutcome {
         let cancelled = self.shared.cancel.is_cancelled()
             && self.summaries.iter().flatten().any(|summary| summary.outcome == Outcome::Cancelled);
-        let gate_failed = |summary: &StageSummary| {
-            let gates = summary.result.as_ref().map_or(&[][..], |result| &result.measured.gates);
-            gates.iter().any(|gate| gate.status == GateStatus::Failed)
+        let may_fail = |(stage, name): (Option<&StageId>, &str)| {
+            waived.iter().any(|one| one.holds && one.stage.as_ref() == stage && one.gate == name)
         };
         if cancelled {
             RunOutcome::Cancelled
-        } else if counted().any(|summary| summary.outcome == Outcome::Failed)
+        } else if self.counted().any(|summary| summary.outcome == Outcome::Failed)
             || verified.iter().any(|hit| !hit.verdict.is_sound())
         {
             RunOutcome::Failed
-        } else if counted().any(gate_failed)
-            || self.verdicts.iter().any(|verdict| verdict.status == GateStatus::Failed)
-        {
+        } else if self.failed_gates().any(|gate| !may_fail(gate)) {
             RunOutcome::GateFailed
         } else {
             RunOutcome::Succeeded

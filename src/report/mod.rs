@@ -1,0 +1,34 @@
+//! Recorded runs → what people read: one HTML page, Markdown, JSON.
+//!
+//! ```text
+//! RunRecord + store + statements ─gather→ RunReport ─┬─html→ a page that needs nothing else
+//!                                                    ├─markdown→ text
+//!                                                    └─serde→ JSON
+//! ```
+//!
+//! Everything is gathered once into typed structures; the three forms are made from those and look nothing up. What a run does not
+//! have is left out. Texts of pipelines, stages and data are never trusted: the page is built by templates that escape, and its
+//! policy lets no script run but the one that is named by its hash.
+
+mod compare;
+mod data;
+pub mod figures;
+mod findings;
+mod gather;
+mod html;
+mod layout;
+mod lineage;
+mod markdown;
+
+pub use compare::{CompareReport, CurveSet, VariantPoint, compare_runs};
+pub use data::{
+    Curves, FailureView, OutputView, Picture, ReleaseView, Run, RunReport, Series, StageView, Text, page_name,
+};
+pub use findings::{
+    Benchmark, Check, Checklist, ClassCount, DataFindings, Evidence, Findings, GradientLayers, Latency,
+    Problem, Pruning, State, Variant,
+};
+pub use gather::{Gathering, gather};
+pub use html::{compare_page, run_page};
+pub use lineage::{InputView, LineageView, StatementView, SubjectView, Verified};
+pub use markdown::{compare_markdown, run_markdown};
