@@ -1,8 +1,10 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
+mod actions;
 mod add;
 mod check;
 mod checkout;
+mod ci;
 mod compare;
 mod diff;
 mod display;
@@ -79,6 +81,7 @@ enum Command {
     Lsp(lsp::LspArgs),
     Key(key::KeyArgs),
     Lineage(lineage::LineageArgs),
+    Ci(ci::CiArgs),
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Lsp(args) => lsp::run(&scene, &args),
         Command::Key(args) => key::run(&scene, &args),
         Command::Lineage(args) => lineage::run(&scene, &args),
+        Command::Ci(args) => ci::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),

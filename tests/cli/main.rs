@@ -3,6 +3,7 @@
 
 mod authors;
 mod bench;
+mod ci;
 mod command;
 mod commands;
 mod conditions;
