@@ -8,6 +8,7 @@
 
 pub mod author;
 pub mod catalog;
+pub mod ci;
 pub mod compare;
 pub mod config;
 pub mod digest;

@@ -12,7 +12,7 @@ use syn::{UseTree, visit::Visit};
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
     "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record", "compare",
-    "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep",
+    "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep", "ci",
 ];
 
 /// Paths that a module must not name, with the reason.
@@ -28,6 +28,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("track", &["tokio", "std::process", "std::env"], "versioning runs nothing"),
     ("record", &["tokio"], "records are written by one sync owner"),
     ("compare", &["std::fs", "std::env", "tokio"], "a comparison is a pure function of records"),
+    ("ci", &["std::env", "std::process"], "what a job says comes from the settings, and nothing is run here"),
     ("lineage", &["tokio"], "statements are made and read by sync code"),
     ("release", &["tokio", "std::process", "std::env"], "a release is read and made by git alone"),
     ("report", &["tokio", "std::fs", "std::env", "std::net"], "a report is made from what it is given"),

@@ -139,7 +139,7 @@ fn told(error: CliError, write: &dyn Fn(&Report<'_>)) -> CliError {
 }
 
 /// The file as a code host knows it: relative to the work tree, which the project may be a folder of.
-fn name(config: &Config, file: &Path) -> String {
+pub fn name(config: &Config, file: &Path) -> String {
     let absolute = config.root.join(file);
     let place = record::work_tree(&config.root)
         .and_then(|tree| Some((tree.canonicalize().ok()?, absolute.canonicalize().ok()?)))

@@ -1,9 +1,11 @@
 //! Arguments, terminal, hints, exit codes. One file a command.
 
+mod actions;
 mod add;
 mod approve;
 mod check;
 mod checkout;
+mod ci;
 mod compare;
 mod diff;
 mod display;
@@ -85,6 +87,7 @@ enum Command {
     Lineage(lineage::LineageArgs),
     Approve(approve::ApproveArgs),
     Waive(waive::WaiveArgs),
+    Ci(ci::CiArgs),
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Lineage(args) => lineage::run(&scene, &args),
         Command::Approve(args) => approve::run(&scene, &args),
         Command::Waive(args) => waive::run(&scene, &args),
+        Command::Ci(args) => ci::run(&scene, &args),
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),

@@ -20,7 +20,7 @@ use stagewright::{
     store::LocalStore,
 };
 
-use super::{CliError, Exit, Scene, screen};
+use super::{CliError, Exit, Scene, actions, screen};
 
 /// Which pipeline, and with which values.
 #[derive(Args, Clone)]
@@ -97,6 +97,24 @@ fn load_file(config: &Config, args: &PipelineArgs, file: &Path) -> Result<Pipeli
         eprint!("{}", render(warning, &pipeline.sources));
     }
     Ok(pipeline)
+}
+
+/// As [`load_ahead`], with the pipeline as it was read. In a job of GitHub Actions, errors stand beside its lines as well.
+pub fn load_with_draft(
+    scene: &Scene,
+    config: &Config,
+    args: &PipelineArgs,
+    for_run: bool,
+) -> Result<(Draft, Pipeline, Arc<ReadAhead>), CliError> {
+    let file = project::find_pipeline(config, args.pipeline.as_deref(), &scene.folder)?;
+    let ahead = ReadAhead::start(config, &file, for_run);
+    let overrides = args.overrides(&file)?;
+    let draft = block_on(project::open(config, &file))??;
+    let pipeline = actions::told(scene, config, draft.compile(config, &overrides))?;
+    for warning in &pipeline.warnings {
+        eprint!("{}", render(warning, &pipeline.sources));
+    }
+    Ok((draft, pipeline, Arc::new(ahead)))
 }
 
 /// Reads a pipeline of which several plans are to be made; shows its warnings on stderr.

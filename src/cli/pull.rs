@@ -50,6 +50,9 @@ struct WhatArgs {
     /// The remote [default: the default one]
     #[arg(short, long, value_name = "NAME")]
     remote: Option<RemoteName>,
+    /// Only the versioned data, no results
+    #[arg(long, conflicts_with_all = ["pipeline", "until"])]
+    data: bool,
 }
 
 pub fn pull(scene: &Scene, args: &PullArgs) -> Result<Exit, CliError> {
@@ -68,10 +71,14 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
     let tracked = track::find(&config.root, &[])?;
     if !tracked.is_empty() {
         bring_data(&config, settings, &tracked, &store, how)?;
-        let only_data = settings.results == Trust::Ignore || pipeline::has_none(scene, &config);
+        let only_data = args.data || settings.results == Trust::Ignore || pipeline::has_none(scene, &config);
         if args.pipeline.file().is_none() && only_data {
             return Ok(Exit::Success);
         }
+    }
+    if args.data {
+        println!("no file here is versioned");
+        return Ok(Exit::Success);
     }
     if settings.results == Trust::Ignore {
         return Err(CliError::user(format_args!(

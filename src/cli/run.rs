@@ -11,15 +11,20 @@ use stagewright::{
     dvc::{self, Lock},
     plan::Plan,
     plugin::{Cancel, Canceller, Secrets},
-    record::{RecordError, RunOutcome},
+    record::{RecordError, RunEvent, RunOutcome},
     run::{self, Force, RunError, RunOptions, RunSummary, SecretFault, Selection, VerifyHits},
     spec::units::{Dimension, Quantity},
     store::LocalStore,
 };
 
 use super::{
-    CliError, Exit, Scene, display::Display, pipeline, pipeline::PipelineArgs, plan, signing, sweep,
-    sync::SyncArgs,
+    CliError, Exit, Scene,
+    actions::RunInJob,
+    display::Display,
+    pipeline,
+    pipeline::PipelineArgs,
+    plan, signing, sweep,
+    sync::{Sync, SyncArgs},
 };
 
 /// Run a pipeline: stages whose result is stored are reused, the others run
@@ -39,6 +44,12 @@ pub struct RunArgs {
     /// Go on with stages that do not depend on one that failed
     #[arg(short, long)]
     keep_going: bool,
+    /// Run nothing: a stage without a stored result fails
+    #[arg(long)]
+    reuse_only: bool,
+    /// Stop in order after this long, such as 90s or 5h, as Ctrl-C does
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    stop_after: Option<Duration>,
     /// Keep the private folders of the stages in .stagewright/kept/<run>/ for a look
     #[arg(long)]
     keep_folders: bool,
@@ -66,16 +77,16 @@ pub struct RunArgs {
 #[derive(Args, Clone)]
 pub struct SelectArgs {
     /// Only these stages; what they read must be stored
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE,…")]
     only: Vec<String>,
     /// Only these stages and all that depends on them
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE,…")]
     from: Vec<String>,
     /// Only these stages and all they depend on
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE,…")]
     until: Vec<String>,
     /// Run these stages although a result is stored; without a name, all
-    #[arg(short, long, value_name = "STAGE", value_delimiter = ',', num_args = 0..)]
+    #[arg(short, long, value_name = "STAGE,…", num_args = 0..)]
     force: Option<Vec<String>>,
 }
 
@@ -85,17 +96,45 @@ impl SelectArgs {
         Self { only: Vec::new(), from: Vec::new(), until: stages.to_vec(), force: None }
     }
 
+    /// No stage is left out.
+    pub fn is_all(&self) -> bool {
+        self.only.is_empty() && self.from.is_empty() && self.until.is_empty()
+    }
+
     /// Options of a run with this selection and everything else at its default.
     pub fn options(&self) -> RunOptions {
         let force = match &self.force {
             None => Force::None,
             Some(names) if names.is_empty() => Force::All,
-            Some(names) => Force::Named(names.clone()),
+            Some(names) => Force::Named(each(names)),
         };
-        let select =
-            Selection { only: self.only.clone(), from: self.from.clone(), until: self.until.clone() };
+        let select = Selection { only: each(&self.only), from: each(&self.from), until: each(&self.until) };
         RunOptions { select, force, ..RunOptions::default() }
     }
+}
+
+/// The names in lists: a comma divides, but not between the brackets of `train[seed=0,lr=0.1]`.
+fn each(written: &[String]) -> Vec<String> {
+    let mut names = Vec::new();
+    for list in written {
+        let (mut name, mut depth) = (String::new(), 0_usize);
+        for c in list.chars() {
+            match c {
+                ',' if depth == 0 => names.push(std::mem::take(&mut name)),
+                c => {
+                    depth = match c {
+                        '[' => depth + 1,
+                        ']' => depth.saturating_sub(1),
+                        _ => depth,
+                    };
+                    name.push(c);
+                }
+            }
+        }
+        names.push(name);
+    }
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 impl RunArgs {
@@ -110,6 +149,7 @@ impl RunArgs {
         Ok(RunOptions {
             secrets: secrets(&scene.environment, plan)?,
             keep_going: self.keep_going,
+            reuse_only: self.reuse_only,
             keep_folders: self.keep_folders,
             cpus: self.cpus,
             silence: self.silence,
@@ -130,9 +170,15 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     }
     let assignments = args.pipeline.assignments()?;
     if assignments.iter().any(|assignment| assignment.values.len() > 1) {
+        if args.stop_after.is_some() {
+            return Err(CliError::user(
+                "`--stop-after` stops one run, and several values of `--set` make many",
+            )
+            .hint("run the combinations one by one"));
+        }
         return sweep::run(scene, &config, args, &assignments);
     }
-    let (loaded, ahead) = pipeline::load_ahead(scene, &config, &args.pipeline, true)?;
+    let (draft, loaded, ahead) = pipeline::load_with_draft(scene, &config, &args.pipeline, true)?;
     let store = pipeline::store(&config, &loaded.plan.file)?;
     let (handle, cancel) = Canceller::new();
     let options = RunOptions {
@@ -141,21 +187,36 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
         ..args.options(scene, &config, &loaded.plan, cancel)?
     };
     let remote = args.sync.resolve(&config)?;
+    let mut job = RunInJob::begin(scene, &config, draft.spec(), options.secrets.values());
     let mut display = Display::new();
+    let mut tell = |event: &RunEvent| {
+        display.event(event);
+        if let Some(job) = &mut job {
+            job.event(event);
+        }
+    };
     let summary = pipeline::block_on(async {
-        tokio::spawn(stop_on_signals(handle));
+        tokio::spawn(stop_on_signals(handle.clone()));
+        if let Some(limit) = args.stop_after {
+            tokio::spawn(stop_after(limit, handle));
+        }
         let supplier = remote.as_ref().and_then(|remote| remote.supplier(&config));
         let options = RunOptions { supplier, ..options };
-        run::execute(&loaded.plan, &options, &store, &config, &mut |event| display.event(event)).await
+        run::execute(&loaded.plan, &options, &store, &config, &mut tell).await
     })??;
     let locked =
         loaded.lock.as_deref().map(|lock| update_lock(lock, &loaded.plan, &summary, &store)).transpose()?;
     if let Some(line) = locked.flatten() {
         println!("{line}");
     }
-    if let Some(remote) = remote {
-        remote.push(&config, &store, &summary)?;
+    let pushed = remote.as_ref().map_or(Ok(()), |remote| remote.push(&config, &store, &summary));
+    // A push that failed is no reason to keep from the job what the run came to.
+    if let Some(job) = job {
+        // The report of a staged workflow is about all that can be reused, whatever it leaves out.
+        let whole = args.reuse_only || args.select.is_all();
+        job.end(scene, &config, &summary, remote.as_ref().map(Sync::remote), whole)?;
     }
+    pushed?;
     Ok(match summary.outcome {
         RunOutcome::Succeeded => Exit::Success,
         RunOutcome::GateFailed => Exit::Gate,
@@ -183,6 +244,13 @@ fn update_lock(
         lines.push(format!("{} is up to date with it", lock.path().display()));
     }
     Ok((!lines.is_empty()).then(|| lines.join("\n")))
+}
+
+/// Stops the run in order when its time is over.
+async fn stop_after(limit: Duration, handle: Canceller) {
+    tokio::time::sleep(limit).await;
+    eprintln!("the time that `--stop-after` gives is over: stopping the stages");
+    handle.cancel();
 }
 
 /// A share of a whole.

@@ -8,11 +8,11 @@ use stagewright::{
     digest::Digest,
     record::Outcome,
     remote::{RemoteError, Session, Supply},
-    run::RunSummary,
+    run::{self, RunSummary},
     store::{LocalStore, Supplier},
 };
 
-use super::{CliError, push};
+use super::{CliError, push, screen, transfer};
 
 #[derive(Args)]
 pub struct SyncArgs {
@@ -56,6 +56,11 @@ impl SyncArgs {
 }
 
 impl Sync {
+    /// The remote, and whether the run writes to it.
+    pub fn remote(&self) -> (&RemoteSettings, bool) {
+        (&self.settings, self.push)
+    }
+
     /// Where the run takes results from. Called inside the runtime that is to do the waiting.
     pub fn supplier(&self, config: &Config) -> Option<Arc<dyn Supplier>> {
         if !self.look_up {
@@ -67,11 +72,41 @@ impl Sync {
 
     /// Brings what the run made to the remote.
     pub fn push(&self, config: &Config, store: &LocalStore, summary: &RunSummary) -> Result<(), CliError> {
+        self.push_checkpoints(config, store, summary)?;
         let ran = summary.stages.iter().filter(|stage| stage.outcome == Outcome::Ran);
         let keys: Vec<Digest> = ran.filter_map(|stage| stage.key).map(|key| key.0).collect();
         if !self.push || keys.is_empty() {
             return Ok(());
         }
         push::push(config, Some(&self.settings.name), store, keys)
+    }
+
+    /// Brings what stages had saved when they were cut off, so that another machine goes on from there.
+    fn push_checkpoints(
+        &self,
+        config: &Config,
+        store: &LocalStore,
+        summary: &RunSummary,
+    ) -> Result<(), CliError> {
+        if !self.push {
+            return Ok(());
+        }
+        let cut_off = summary
+            .stages
+            .iter()
+            .filter(|stage| matches!(stage.outcome, Outcome::Cancelled | Outcome::Failed));
+        let session = Arc::new(Session::open(&self.settings, config, Arc::new(|_| {})));
+        for (stage, key) in cut_off.filter_map(|stage| Some((&stage.stage, stage.key?))) {
+            let folder = run::checkpoint_folder(&config.state_dir, &key);
+            let pushed = transfer::block_on(session.push_checkpoint(store, &key.0, &folder))??;
+            if let Some(bytes) = pushed {
+                println!(
+                    "pushed the checkpoint of {stage} ({}) to the remote `{}`",
+                    screen::bytes(bytes),
+                    self.settings.name
+                );
+            }
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use super::GithubJob;
+
 /// A variable that Stagewright itself reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
@@ -40,6 +42,18 @@ pub const VARIABLES: &[Variable] = &[
         name: "AWS_CA_BUNDLE",
         meaning: "file of certificates (PEM) that S3 remotes trust beside the system's",
     },
+    Variable {
+        name: "STAGEWRIGHT_UNSIGNED",
+        meaning: "`true`: S3 remotes are asked without credentials, as anybody may ask a public bucket",
+    },
+    Variable {
+        name: "GITHUB_ACTIONS",
+        meaning: "`true` in a job of GitHub Actions: `run` tells the job what came of it, with the variables that GitHub sets there",
+    },
+    Variable {
+        name: "GITHUB_TOKEN",
+        meaning: "the job's token, with which `ci comment --post` writes its comment",
+    },
 ];
 
 /// A variable whose value is no text.
@@ -62,14 +76,18 @@ pub struct Environment {
     pub key_passphrase: Option<String>,
     /// `AWS_CA_BUNDLE`.
     pub ca_bundle: Option<PathBuf>,
+    /// `STAGEWRIGHT_UNSIGNED` is `true`.
+    pub unsigned: bool,
+    /// The job of GitHub Actions that this process is in.
+    pub github: Option<GithubJob>,
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, stage_path, log, keys, key_passphrase: _, ca_bundle } = self;
+        let Self { store, stage_path, log, keys, key_passphrase: _, ca_bundle, unsigned, github: _ } = self;
         let mut shown = formatter.debug_struct("Environment");
         shown.field("store", store).field("stage_path", stage_path).field("log", log).field("keys", keys);
-        shown.field("ca_bundle", ca_bundle);
+        shown.field("ca_bundle", ca_bundle).field("unsigned", unsigned);
         shown.finish_non_exhaustive()
     }
 }
@@ -161,6 +179,8 @@ impl Environment {
             }),
             key_passphrase: std::env::var("STAGEWRIGHT_KEY_PASSPHRASE").ok(),
             ca_bundle: path("AWS_CA_BUNDLE").map(PathBuf::from),
+            unsigned: std::env::var("STAGEWRIGHT_UNSIGNED").is_ok_and(|value| value == "true"),
+            github: GithubJob::read(),
         }
     }
 }

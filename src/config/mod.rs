@@ -29,6 +29,7 @@
 
 mod edit;
 mod environment;
+mod github;
 mod remotes;
 
 use std::{
@@ -38,6 +39,7 @@ use std::{
 
 pub use edit::NewRemote;
 pub use environment::{Environment, NotText, Sensitive, VARIABLES, Variable, is_secretive};
+pub use github::GithubJob;
 pub use remotes::{Layout, RemoteName, RemoteSettings, RemoteUrl, RunSync, SyncSettings, Trust};
 use serde::Deserialize;
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub sync: SyncSettings,
     /// File of certificates to trust beside the system's, from `AWS_CA_BUNDLE`.
     pub ca_bundle: Option<PathBuf>,
+    /// S3 remotes are asked without credentials, by `STAGEWRIGHT_UNSIGNED`.
+    pub unsigned: bool,
 }
 
 /// A fact of the machine that a lineage statement may tell.
@@ -259,6 +263,7 @@ impl Config {
             remotes,
             sync,
             ca_bundle: environment.ca_bundle.clone(),
+            unsigned: environment.unsigned,
         })
     }
 

@@ -225,8 +225,11 @@ impl<'a> Compilation<'a> {
         let waits: Vec<_> = resolved.iter().map(Resolved::waits).collect();
         skip::propagate(&order, &instances, &mut bindings, &waits, &mut skips, &mut warnings);
         for (instance, _) in instances.all.iter().zip(&skips).filter(|(_, skip)| skip.is_none()) {
-            machine::missing_platform(instance, findings);
-            machine::missing_gpus(instance, &self.spec.defaults, host, findings);
+            // What names its machine may be meant for another one; if it comes to its turn here, the run tells what is missing.
+            if machine::runs_on(&self.spec.defaults, &instance.spec.settings).is_empty() {
+                machine::missing_platform(instance, findings);
+                machine::missing_gpus(instance, &self.spec.defaults, host, findings);
+            }
         }
         if !findings.is_empty() {
             return None;
@@ -421,6 +424,7 @@ impl<'a> Compilation<'a> {
             ),
             timeout: settings(|settings| settings.timeout.is_some()).timeout,
             limits: machine::limits(&self.spec.defaults, &instance.spec.settings),
+            runs_on: machine::runs_on(&self.spec.defaults, &instance.spec.settings),
             retry: machine::retry(settings(|settings| settings.retry.is_some())),
             cache: settings(|settings| settings.cache.is_some()).cache.unwrap_or(true)
                 && !instance.spec.always,

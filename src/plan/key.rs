@@ -116,6 +116,8 @@ impl<'a> KeyParts<'a> {
             // A run that was cut off gives no result, so a longer limit can't be served a shorter one's.
             timeout: _,
             limits: _,
+            // What of the machine matters is in `platform`.
+            runs_on: _,
             retry: _,
             cache: _,
             frozen: _,

@@ -86,6 +86,12 @@ pub(super) fn limits(defaults: &Settings, own: &Settings) -> Limits {
     }
 }
 
+/// Labels of the machine it wants.
+pub(super) fn runs_on(defaults: &Settings, own: &Settings) -> Vec<String> {
+    let written = if own.runs_on.is_empty() { &defaults.runs_on } else { &own.runs_on };
+    written.iter().map(|label| label.value.clone()).collect()
+}
+
 /// When a failed run is tried again.
 pub(super) fn retry(settings: &Settings) -> Retry {
     let Some(retry) = &settings.retry else {

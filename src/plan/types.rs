@@ -78,6 +78,9 @@ pub struct Action {
     pub timeout: Option<Duration>,
     /// What else bounds a run.
     pub limits: Limits,
+    /// Labels of the machine it wants, for those who choose one; none is any. A stage with labels may ask for what the machine
+    /// that compiles has not.
+    pub runs_on: Vec<String>,
     /// When and how often a failed run is tried again.
     pub retry: Retry,
     /// False: never reuse a result (it is stored all the same).

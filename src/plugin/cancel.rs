@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Sets the flag.
-#[derive(Debug)]
+/// Sets the flag; so does a clone.
+#[derive(Debug, Clone)]
 pub struct Canceller(watch::Sender<bool>);
 
 /// Sees the flag. Clones see the same one.

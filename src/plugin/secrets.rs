@@ -69,6 +69,11 @@ impl Secrets {
         self.0.get(name).map(String::as_str)
     }
 
+    /// All values.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
+    }
+
     /// Those with these names, as far as they are there.
     pub fn only(&self, names: &[String]) -> Self {
         names.iter().filter_map(|name| Some((name.clone(), self.get(name)?.to_owned()))).collect()

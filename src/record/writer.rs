@@ -133,7 +133,8 @@ pub(super) fn runs_folder(state_dir: &Path) -> PathBuf {
     state_dir.join("runs-v1")
 }
 
-pub(super) fn run_folder(state_dir: &Path, run: RunId) -> PathBuf {
+/// The folder of a run, whether it is there or not.
+pub fn run_folder(state_dir: &Path, run: RunId) -> PathBuf {
     runs_folder(state_dir).join(run.to_string())
 }
 

@@ -88,6 +88,17 @@ impl Session {
         Ok(fetched)
     }
 
+    /// Whether the remote has what a result leads to: files, and listings of folders. What a listing names is not asked for one by
+    /// one, as it was there before the listing came.
+    pub(super) async fn has_artifacts(&self, entry: &Entry) -> Result<bool, RemoteError> {
+        for artifact in &entry.artifacts {
+            if self.head(&layout::blob(&artifact.digest)).await? != Some(artifact.digest.size()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The remote's result of a key.
     pub(super) async fn read_entry(&self, key: &Digest) -> Result<Option<Entry>, RemoteError> {
         let object = layout::result(key);

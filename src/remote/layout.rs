@@ -6,6 +6,7 @@
 //! actions-v1/ab/cdef….json    an action result by action key
 //! md5-v1/ab/cdef…[.dir]       tracked data, layout `native`: which blobs an MD5 of DVC means
 //! files/md5/ab/cdef…[.dir]    tracked data, layout `dvc`: the bytes, where DVC 3 puts them
+//! documents-v1/…             small texts by name, see `document.rs`
 //! ```
 
 use serde::{Deserialize, Serialize};

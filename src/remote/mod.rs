@@ -12,6 +12,8 @@
 //! outputs an action gave) does not; whether a remote's results count is a setting.
 
 mod check;
+mod checkpoint;
+mod document;
 mod download;
 mod error;
 mod fetch;

@@ -110,9 +110,9 @@ impl Session {
     pub fn open(settings: &RemoteSettings, config: &Config, listener: Listener) -> Self {
         let far: Arc<dyn Objects> = match &settings.url {
             RemoteUrl::Folder(path) => Arc::new(Folder::new(path)),
-            RemoteUrl::S3 { bucket, prefix } => {
-                Arc::new(S3::new(settings, bucket, prefix, config.ca_bundle.clone()))
-            }
+            RemoteUrl::S3 { bucket, prefix } => Arc::new(
+                S3::new(settings, bucket, prefix, config.ca_bundle.clone()).unsigned(config.unsigned),
+            ),
         };
         let objects = match &settings.cache {
             Some(path) => Arc::new(Tiered::new(Arc::new(Folder::new(path)), far)),

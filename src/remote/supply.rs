@@ -1,6 +1,7 @@
 //! A remote as a place that a run takes results from.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,6 +22,8 @@ pub struct Supply {
     runtime: Handle,
     /// Why the remote is not asked any more.
     broken: Mutex<Option<RemoteError>>,
+    /// Results are looked at and not brought.
+    looks: bool,
 }
 
 /// A run waits this long for a remote that does not answer before it goes on without it.
@@ -29,7 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Supply {
     /// Takes results through this session; what waits is run by that runtime.
     pub fn new(session: Arc<Session>, runtime: Handle) -> Self {
-        Self { session, runtime, broken: Mutex::new(None) }
+        Self { session, runtime, broken: Mutex::new(None), looks: false }
+    }
+
+    /// As [`Supply::new`], but brings nothing: for who wants to know what is there, not to have it.
+    pub fn looking(session: Arc<Session>, runtime: Handle) -> Self {
+        Self { looks: true, ..Self::new(session, runtime) }
     }
 
     /// Why the remote is not asked any more, if it is not.
@@ -37,7 +45,7 @@ impl Supply {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn ask(&self, store: &LocalStore, key: &Digest) -> Result<bool, RemoteError> {
+    fn ask(&self, store: &LocalStore, key: &Digest) -> Result<Supplied, RemoteError> {
         self.runtime.block_on(async {
             // Whether it answers at all; the transfer itself may take as long as it needs.
             let there = tokio::time::timeout(PATIENCE, self.session.read_entry(key)).await;
@@ -49,8 +57,12 @@ impl Supply {
                 throttled: false,
             }));
             match there? {
-                None => Ok(false),
-                Some(entry) => self.session.fetch_entry(store, key, entry).await.map(|_| true),
+                None => Ok(Supplied::Absent),
+                Some(entry) if self.looks => {
+                    let whole = self.session.has_artifacts(&entry).await?;
+                    Ok(if whole { Supplied::Known(Box::new(entry)) } else { Supplied::Absent })
+                }
+                Some(entry) => self.session.fetch_entry(store, key, entry).await.map(|_| Supplied::Here),
             }
         })
     }
@@ -61,6 +73,19 @@ impl Supplier for Supply {
         self.session.name().to_string()
     }
 
+    fn checkpoint(&self, store: &LocalStore, key: &Digest, folder: &Path) -> Result<bool, String> {
+        if self.looks
+            || self.session.trust() == Trust::Ignore
+            || self.broken.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        {
+            return Ok(false);
+        }
+        let fetched = self.runtime.block_on(self.session.fetch_checkpoint(store, key, folder));
+        fetched.map_err(|error| {
+            format!("a checkpoint in the remote `{}` is of no use: {error}", self.session.name())
+        })
+    }
+
     fn supply(&self, store: &LocalStore, key: &Digest) -> Supplied {
         if self.session.trust() == Trust::Ignore
             || self.broken.lock().unwrap_or_else(PoisonError::into_inner).is_some()
@@ -68,8 +93,7 @@ impl Supplier for Supply {
             return Supplied::Absent;
         }
         match self.ask(store, key) {
-            Ok(true) => Supplied::Here,
-            Ok(false) => Supplied::Absent,
+            Ok(supplied) => supplied,
             Err(error) if error.is_about_one_object() => Supplied::Failed(format!(
                 "the result in the remote `{}` is of no use: {error}",
                 self.session.name()

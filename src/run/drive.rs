@@ -302,7 +302,7 @@ impl Driver<'_> {
                     self.skip(node, NOT_SELECTED.to_owned(), Settled::Unwanted)?;
                     continue;
                 }
-                Part::Support => false,
+                Part::Support | Part::Reused => false,
                 Part::Wanted { forced } => forced,
             };
             if let Some(reason) = &action.skip {
@@ -479,8 +479,8 @@ impl Driver<'_> {
         if let Some(reason) = self.stopping.clone().filter(|_| !self.outlives(node)) {
             return self.cancel(node, Some(miss.key), reason);
         }
-        if self.parts[node] == Part::Support {
-            return self.fail(node, Some(miss.key), String::new(), not_stored(&id));
+        if let part @ (Part::Support | Part::Reused) = self.parts[node] {
+            return self.fail(node, Some(miss.key), String::new(), not_stored(&id, part));
         }
         let unmet = self.scheduler.unmet_gpus(node);
         if unmet > 0 {
@@ -566,7 +566,12 @@ fn setting((place, value): &(Place, Value)) -> Setting {
     Setting { key: place.to_string(), value: value.clone() }
 }
 
-pub(super) fn not_stored(stage: &StageId) -> Failure {
+/// A result that has to be stored is not.
+pub(super) fn not_stored(stage: &StageId, part: Part) -> Failure {
+    if part == Part::Reused {
+        let what = format!("`{stage}` has no stored result, and this run only reuses");
+        return failure::user(what, Some("a run without `--reuse-only` makes it"));
+    }
     failure::user(
         format!("`{stage}` is not selected, a selected stage reads its result, and none is stored"),
         Some("select it as well, or run it first"),

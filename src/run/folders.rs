@@ -86,7 +86,7 @@ impl Folders {
 
     /// The folder for an action's checkpoints.
     pub(super) fn checkpoint(&self, key: &ActionKey) -> PathBuf {
-        self.state_dir.join("checkpoints").join(key.to_string())
+        checkpoint_folder(&self.state_dir, key)
     }
 
     /// Removes a private folder, or moves it to where the user finds it.
@@ -105,6 +105,11 @@ impl Folders {
     pub(super) fn finish(&self) -> io::Result<()> {
         remove(&self.state_dir.join("work").join(self.run.to_string()))
     }
+}
+
+/// The folder for an action's checkpoints.
+pub fn checkpoint_folder(state_dir: &Path, key: &ActionKey) -> PathBuf {
+    state_dir.join("checkpoints").join(key.to_string())
 }
 
 /// Removes checkpoints of actions that nobody came back to. No other run may be going on: it may be using one.

@@ -143,6 +143,7 @@ pub(super) async fn act(shared: Arc<Shared>, job: Job, say: UnboundedSender<(Nod
 async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Node, Said)>) -> Acted {
     let retry = &job.action.retry;
     let mut attempt = 1;
+    go_on_from_elsewhere(shared, job).await;
     loop {
         let _ = say.send((job.grant.node, Said::Started { attempt }));
         let failure = match attempt_once(shared, job, attempt, say).await {
@@ -168,6 +169,21 @@ async fn try_on(shared: &Arc<Shared>, job: &Arc<Job>, say: &UnboundedSender<(Nod
         }
         attempt += 1;
     }
+}
+
+/// Takes up what the stage had saved when another machine was cut off. One that is to run whatever is stored begins anew.
+async fn go_on_from_elsewhere(shared: &Arc<Shared>, job: &Arc<Job>) {
+    let Some(supplier) = shared.supplier.clone().filter(|_| !job.miss.is_wanted()) else { return };
+    let (shared, job) = (Arc::clone(shared), Arc::clone(job));
+    blocking(move || {
+        let folder = shared.folders.checkpoint(&job.miss.key);
+        match supplier.checkpoint(&shared.store, &job.miss.key.0, &folder) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(stage = %job.action.id, "goes on from a checkpoint of the remote"),
+            Err(why) => tracing::warn!(stage = %job.action.id, why, "begins anew"),
+        }
+    })
+    .await;
 }
 
 async fn place(

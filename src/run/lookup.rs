@@ -111,6 +111,16 @@ pub(super) fn look_up(
     };
     match supplier.supply(store, &key.0) {
         Supplied::Absent => {}
+        Supplied::Known(entry) => {
+            let result = ActionResult::from_entry(&entry).ok();
+            let serves = |result: &ActionResult| {
+                unfit(action, key, result).is_none() && stuck(action, result).is_none()
+            };
+            if let Some(result) = result.filter(serves) {
+                let (result, from) = (Arc::new(result), Some(supplier.name()));
+                return Ok(Looked::Hit { key, result, from });
+            }
+        }
         Supplied::Failed(why) => miss.notes.push(why),
         Supplied::Here => {
             if let Some(result) = stored(action, key, store)? {

@@ -39,6 +39,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use ahead::ReadAhead;
 pub use error::RunError;
+pub use folders::checkpoint_folder;
 pub use isolation::isolation;
 pub use preview::{Preview, StagePreview, preview};
 pub use pull::{Pull, pull};
@@ -63,6 +64,8 @@ pub struct RunOptions {
     pub select: Selection,
     /// Which run although a result is stored.
     pub force: Force,
+    /// Run nothing: a stage whose result is neither stored nor supplied fails.
+    pub reuse_only: bool,
     /// Go on with stages that do not depend on one that failed.
     pub keep_going: bool,
     /// Keep the private folders of the stages for a look, in `<state>/kept/<run>/`.
@@ -111,6 +114,7 @@ impl Default for RunOptions {
         Self {
             select: Selection::default(),
             force: Force::None,
+            reuse_only: false,
             keep_going: false,
             keep_folders: false,
             cpus: None,
@@ -199,7 +203,7 @@ pub async fn execute(
     config: &Config,
     events: &mut dyn FnMut(&RunEvent),
 ) -> Result<RunSummary, RunError> {
-    let selected = select::select(plan, &options.select, &options.force)?;
+    let selected = select::select(plan, options)?;
     secrets::check(plan, &selected, &options.secrets)?;
     let lock = lock::share(store, &options.cancel).await?;
     let summary = drive::drive(plan, options, &selected, store, config, events).await;

@@ -112,7 +112,7 @@ pub(super) fn walk(
     config: &Config,
     on_hit: &mut OnHit<'_>,
 ) -> Result<Vec<StagePreview>, RunError> {
-    let parts = select(plan, &options.select, &options.force)?;
+    let parts = select(plan, options)?;
     let ahead = options.ahead.as_deref();
     let history = match ahead.and_then(|ahead| ahead.history(&plan.file)) {
         Some(history) => history,
@@ -235,9 +235,9 @@ pub(super) fn walk(
                         Err(failure) => Preview::Fails { failure },
                     }
                 }
-                Ok(Looked::Miss(miss)) if part == Part::Support => {
+                Ok(Looked::Miss(miss)) if matches!(part, Part::Support | Part::Reused) => {
                     key = Some(miss.key);
-                    Preview::Fails { failure: super::drive::not_stored(&action.id) }
+                    Preview::Fails { failure: super::drive::not_stored(&action.id, part) }
                 }
                 Ok(Looked::Miss(miss)) => {
                     key = Some(miss.key);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Force, RunError, Selection,
+    Force, RunError, RunOptions,
     conditions::{dependencies, sources},
 };
 use crate::plan::{Plan, StageId};
@@ -18,12 +18,15 @@ pub(super) enum Part {
     },
     /// A wanted stage reads its result, which must be stored.
     Support,
+    /// Wanted in a run that only reuses: its result must be stored.
+    Reused,
     /// Not looked at.
     Unwanted,
 }
 
 /// Part of each action, in the order of the plan.
-pub(super) fn select(plan: &Plan, selection: &Selection, force: &Force) -> Result<Vec<Part>, RunError> {
+pub(super) fn select(plan: &Plan, options: &RunOptions) -> Result<Vec<Part>, RunError> {
+    let RunOptions { select: selection, force, reuse_only, .. } = options;
     let positions: BTreeMap<&StageId, usize> =
         plan.actions.iter().enumerate().map(|(index, action)| (&action.id, index)).collect();
     let count = plan.actions.len();
@@ -69,12 +72,13 @@ pub(super) fn select(plan: &Plan, selection: &Selection, force: &Force) -> Resul
         Force::All => (0..count).collect(),
         Force::Named(names) => find(plan, "--force", names)?,
     };
-    let mut parts: Vec<Part> =
-        (0..count)
-            .map(|index| {
-                if wanted[index] { Part::Wanted { forced: forced.contains(&index) } } else { Part::Unwanted }
-            })
-            .collect();
+    let mut parts: Vec<Part> = (0..count)
+        .map(|index| match wanted[index] {
+            true if *reuse_only => Part::Reused,
+            true => Part::Wanted { forced: forced.contains(&index) },
+            false => Part::Unwanted,
+        })
+        .collect();
     for index in (0..count).rev() {
         if parts[index] != Part::Unwanted {
             for producer in &producers[index] {

@@ -17,7 +17,7 @@ pub struct Project {
 
 /// A folder with the program and the tests' stage program under the name that the catalog looks for, and no other: beside the
 /// built program there may be any.
-fn programs() -> &'static Path {
+pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER
         .get_or_init(|| {

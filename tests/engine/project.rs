@@ -216,6 +216,7 @@ pub fn stage(id: &str, steps: Vec<Value>) -> Action {
         resources: Resources::default(),
         timeout: Some(Duration::from_secs(60)),
         limits: Limits::default(),
+        runs_on: Vec::new(),
         retry: Retry::default(),
         cache: true,
         frozen: false,

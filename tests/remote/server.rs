@@ -1,8 +1,10 @@
 //! An S3 server in the test's own process, on a free port and a folder of its own, with faults on order.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +19,8 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use s3s::{
-    Body,
+    Body, S3Result,
+    access::{S3Access, S3AccessContext},
     auth::SimpleAuth,
     service::{S3Service, S3ServiceBuilder},
 };
@@ -72,13 +75,46 @@ pub struct Server {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
+/// Anybody may read, and only who has credentials write.
+struct PublicRead;
+
+impl S3Access for PublicRead {
+    fn check<'life0, 'life1, 'life2, 'async_trait>(
+        &'life0 self,
+        context: &'life1 mut S3AccessContext<'life2>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<()>> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        Self: 'async_trait,
+    {
+        let reads = ["GetObject", "HeadObject", "ListObjectsV2"].contains(&context.s3_op().name());
+        let allowed = reads || context.credentials().is_some();
+        let answer =
+            if allowed { Ok(()) } else { Err(s3s::s3_error!(AccessDenied, "only reading is for all")) };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
 impl Server {
     pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// One whose bucket anybody may read.
+    #[allow(dead_code)]
+    pub fn start_public() -> Self {
+        Self::with(|builder| builder.set_access(PublicRead))
+    }
+
+    fn with(set_up: impl FnOnce(&mut S3ServiceBuilder)) -> Self {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join(BUCKET)).unwrap();
         let service = {
             let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
             builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+            set_up(&mut builder);
             builder.build()
         };
         let runtime =
@@ -210,7 +246,7 @@ fn futures_piece(
         type Data = hyper::body::Bytes;
         type Error = std::io::Error;
         fn poll_frame(
-            mut self: std::pin::Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
         ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
             std::task::Poll::Ready(self.0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes))))

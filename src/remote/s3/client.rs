@@ -14,8 +14,8 @@ use aws_sdk_s3::{
     Client,
     config::{
         ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
-        SharedCredentialsProvider, SharedHttpClient,
-        interceptors::BeforeDeserializationInterceptorContextRef, retry::RetryConfig, timeout::TimeoutConfig,
+        SharedHttpClient, interceptors::BeforeDeserializationInterceptorContextRef, retry::RetryConfig,
+        timeout::TimeoutConfig,
     },
     error::BoxError,
     primitives::{DateTime, DateTimeFormat},
@@ -25,6 +25,7 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
+use super::Access;
 use crate::{config::RemoteSettings, remote::RemoteError};
 
 /// Time to reach the server.
@@ -70,7 +71,7 @@ impl Intercept for ReadDate {
 
 pub(super) async fn connect(
     settings: &RemoteSettings,
-    credentials: Option<SharedCredentialsProvider>,
+    access: Access,
     ca_bundle: Option<&Path>,
     clock: Arc<Clock>,
     place: String,
@@ -83,9 +84,11 @@ pub(super) async fn connect(
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    if let Some(credentials) = credentials {
-        loader = loader.credentials_provider(credentials);
-    }
+    loader = match access {
+        Access::Chain => loader,
+        Access::Given(credentials) => loader.credentials_provider(credentials),
+        Access::Unsigned => loader.no_credentials(),
+    };
     let shared = loader.load().await;
     let region = shared.region().cloned();
     // Servers with an endpoint of their own rarely care, but a signature has to name one.

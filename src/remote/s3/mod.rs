@@ -35,6 +35,17 @@ use crate::config::RemoteSettings;
 /// An object fetched whole is one of ours that is small; a larger one is a lie about its size.
 const MOST_AT_ONCE: i64 = 64 << 20;
 
+/// Where credentials come from.
+#[derive(Debug, Clone)]
+enum Access {
+    /// The SDK's chain.
+    Chain,
+    /// Whoever opened the remote.
+    Given(SharedCredentialsProvider),
+    /// Nowhere: requests are not signed.
+    Unsigned,
+}
+
 /// A remote in a bucket.
 #[derive(Debug)]
 pub struct S3 {
@@ -43,7 +54,7 @@ pub struct S3 {
     prefix: String,
     ca_bundle: Option<PathBuf>,
     clock: Arc<Clock>,
-    credentials: Option<SharedCredentialsProvider>,
+    access: Access,
     /// Made at the first request: reading profiles takes a moment that most commands don't need.
     client: OnceCell<Client>,
 }
@@ -57,7 +68,7 @@ impl S3 {
             prefix: prefix.to_owned(),
             ca_bundle,
             clock: Arc::default(),
-            credentials: None,
+            access: Access::Chain,
             client: OnceCell::new(),
         }
     }
@@ -65,14 +76,20 @@ impl S3 {
     /// With credentials from there, instead of the SDK's chain.
     #[must_use]
     pub fn with_credentials(self, credentials: impl ProvideCredentials + 'static) -> Self {
-        Self { credentials: Some(SharedCredentialsProvider::new(credentials)), ..self }
+        Self { access: Access::Given(SharedCredentialsProvider::new(credentials)), ..self }
+    }
+
+    /// Without any credentials, where this is wanted.
+    #[must_use]
+    pub(in crate::remote) fn unsigned(self, wanted: bool) -> Self {
+        if wanted { Self { access: Access::Unsigned, ..self } } else { self }
     }
 
     async fn client(&self) -> Result<&Client, RemoteError> {
         let make = || async {
             let trust = self.ca_bundle.as_deref();
-            let credentials = self.credentials.clone();
-            client::connect(&self.settings, credentials, trust, Arc::clone(&self.clock), self.place()).await
+            let access = self.access.clone();
+            client::connect(&self.settings, access, trust, Arc::clone(&self.clock), self.place()).await
         };
         self.client.get_or_try_init(make).await
     }

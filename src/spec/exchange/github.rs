@@ -10,7 +10,7 @@ const SHOWN: usize = 9;
 pub fn github(report: &Report<'_>) -> String {
     let mut out = String::new();
     if let Some(failure) = &report.failure {
-        out.push_str(&command("error", &[], &with_hint(&failure.message, failure.hint.as_deref())));
+        out.push_str(&workflow_command("error", &[], &with_hint(&failure.message, failure.hint.as_deref())));
     }
     for (severity, word) in [(Severity::Error, "error"), (Severity::Warning, "warning")] {
         let found: Vec<_> =
@@ -21,7 +21,7 @@ pub fn github(report: &Report<'_>) -> String {
         if found.len() > SHOWN {
             let more = found.len() - SHOWN;
             let rest = format!("{more} more {word}s; `stagewright check` shows all of them");
-            out.push_str(&command(word, &[("file", found[SHOWN].file.to_owned())], &rest));
+            out.push_str(&workflow_command(word, &[("file", found[SHOWN].file.to_owned())], &rest));
         }
     }
     out
@@ -40,7 +40,11 @@ fn annotation(word: &str, found: &Located<'_>) -> String {
         }
     }
     properties.push(("title", found.diagnostic.code.to_owned()));
-    command(word, &properties, &with_hint(&found.diagnostic.message, found.diagnostic.hint.as_deref()))
+    workflow_command(
+        word,
+        &properties,
+        &with_hint(&found.diagnostic.message, found.diagnostic.hint.as_deref()),
+    )
 }
 
 fn with_hint(message: &str, hint: Option<&str>) -> String {
@@ -50,7 +54,8 @@ fn with_hint(message: &str, hint: Option<&str>) -> String {
     }
 }
 
-fn command(word: &str, properties: &[(&str, String)], message: &str) -> String {
+/// A workflow command with its line break; what is given is escaped.
+pub fn workflow_command(word: &str, properties: &[(&str, String)], message: &str) -> String {
     let properties: Vec<String> =
         properties.iter().map(|(name, value)| format!("{name}={}", property(value))).collect();
     let space = if properties.is_empty() { "" } else { " " };

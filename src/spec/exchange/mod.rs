@@ -6,7 +6,7 @@ mod sarif;
 #[cfg(test)]
 mod tests;
 
-pub use github::github;
+pub use github::{github, workflow_command};
 pub use json::{REPORT_VERSION, json};
 pub use sarif::sarif;
 
