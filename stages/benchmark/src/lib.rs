@@ -19,7 +19,7 @@ mod rounds;
 use std::fs;
 
 pub use params::{DurationParam, Params, Schedule};
-pub use results::{FORMAT, GpuProfile, Memory, Results, Variant};
+pub use results::{FORMAT, GpuProfile, MOST_CONFUSED, Memory, Results, Variant};
 use serde_json::{Value, json};
 use stagewright_dataset::Preprocess;
 use stagewright_measure::{Latency, Predictions, Samples, TestImages, statistics::median};
@@ -214,6 +214,7 @@ impl Measured<'_> {
                 .worst_class_drop(self.baseline)
                 .map(|(class, points)| (name(class), points)),
             per_class: self.predictions.class_percent(),
+            confusion: (contract.classes.len() <= MOST_CONFUSED).then(|| self.predictions.confusion()),
             throughput: self.batch as f64 * 1e3 / batch.p50,
             memory: self.facts.memory,
             gpu_memory: self.facts.gpu_memory,

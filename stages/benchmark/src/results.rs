@@ -8,6 +8,9 @@ use serde_json::Value;
 /// First field of `results.json`.
 pub const FORMAT: &str = "stagewright/benchmark@1";
 
+/// Classes up to which results hold a confusion matrix.
+pub const MOST_CONFUSED: usize = 100;
+
 /// All results of one benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +59,10 @@ pub struct Variant {
     pub worst_class: Option<(String, f64)>,
     /// Accuracy within each class in percent, in the order of the class list.
     pub per_class: Vec<Option<f64>>,
+    /// Test images by true class and by the class that it names; none with more than [`MOST_CONFUSED`] classes, whose matrix
+    /// nobody could read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Vec<Vec<u64>>>,
     /// Latency at batch 1 in milliseconds.
     pub latency: Value,
     /// Latency at the chosen batch in milliseconds.

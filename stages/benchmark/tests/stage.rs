@@ -92,6 +92,12 @@ fn figures_are_onnx_runtimes_and_every_output_holds_them() {
         };
         let wanted: Vec<Option<f64>> = (0..6).map(|class| Some(right(class) as f64 * 5.0)).collect();
         assert_eq!(variant.per_class, wanted, "{}", variant.name);
+        let named = |class: usize, other: usize| {
+            classes[class * 20..(class + 1) * 20].iter().filter(|top1| **top1 == other).count() as u64
+        };
+        let confusion: Vec<Vec<u64>> =
+            (0..6).map(|class| (0..6).map(|other| named(class, other)).collect()).collect();
+        assert_eq!(variant.confusion, Some(confusion), "{}", variant.name);
         let shares: f64 = variant.operators.iter().map(|(_, share)| share).sum();
         assert!(
             (shares - 100.0).abs() < 1e-6 && variant.operators.iter().any(|(name, _)| name.contains("Conv"))

@@ -111,6 +111,16 @@ impl Predictions {
         counts.into_iter().map(|(hits, all)| (all > 0).then(|| percent(hits, all))).collect()
     }
 
+    /// Samples by true class and by the class that was named. A sample with a logit that is not finite is in none.
+    pub fn confusion(&self) -> Vec<Vec<u64>> {
+        let mut counts = vec![vec![0; self.classes]; self.classes];
+        for (label, top1) in self.labels.iter().zip(&self.top1) {
+            let cell = top1.and_then(|named| counts.get_mut(*label)?.get_mut(named));
+            cell.into_iter().for_each(|count| *count += 1);
+        }
+        counts
+    }
+
     /// Class that lost most against another model, and how much in points of percent. None without classes.
     pub fn worst_class_drop(&self, baseline: &Self) -> Option<(usize, f64)> {
         let (own, theirs) = (self.class_percent(), baseline.class_percent());
@@ -155,5 +165,7 @@ mod tests {
         assert_eq!(base.class_percent()[..3], [Some(100.0), Some(50.0), None]);
         assert_eq!(small.worst_class_drop(&base), Some((0, 50.0)));
         assert_eq!(base.top5_percent(), 100.0);
+        assert_eq!(small.confusion()[..2], [[1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0]]);
+        assert_eq!(predictions(&[(0, [f32::NAN; 6])]).confusion().concat().iter().sum::<u64>(), 0);
     }
 }
