@@ -42,7 +42,8 @@ impl Stage for Benchmark {
 
     fn manifest() -> Manifest {
         let summary = "compares models by accuracy, latency, throughput, memory and size";
-        manifest::<Params>("benchmark", env!("CARGO_PKG_VERSION"), 1, summary)
+        // 2: results say which class was taken for which.
+        manifest::<Params>("benchmark", env!("CARGO_PKG_VERSION"), 2, summary)
             .input("models", Port::input("model/onnx|engine/tensorrt", "the variants, named by `as:`").many())
             .input(
                 "data",
