@@ -269,7 +269,9 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
     /// Name of the anchor that a node starts with, and where the node itself starts.
     fn anchor(&self, id: usize, span: &Range<usize>) -> (Option<String>, usize) {
         let start = node_start(self.text, id, span);
-        let name = || self.text[span.start..start].trim().trim_start_matches('&').to_owned();
+        // The name itself may begin with `&`.
+        let written = || self.text[span.start..start].trim();
+        let name = || written().strip_prefix('&').unwrap_or_default().to_owned();
         ((id != 0).then(name), start)
     }
 
@@ -279,7 +281,8 @@ impl<'t, E: Iterator<Item = Placed<'t>>, C: Iterator<Item = Comment>> Reader<'t,
         match event {
             Event::Alias(_) => {
                 self.aliases = true;
-                let name = self.text[span].trim_start_matches('*').trim_end().to_owned();
+                let written = self.text[span].trim_end();
+                let name = written.strip_prefix('*').unwrap_or(written).to_owned();
                 Ok(Node { anchor: None, kind: Kind::Alias(name) })
             }
             Event::Scalar(value, style, id, tag) => {

@@ -111,6 +111,14 @@ fn a_search_has_its_order_and_its_ranges_keep_theirs() {
 }
 
 #[test]
+fn an_anchor_may_be_called_as_its_mark() {
+    let text =
+        "version: 1\nstages: { s: { uses: x, with: { words: [a, &&, && b, *&], more: &* c, again: ** } } }\n";
+    let formatted = format(text).unwrap();
+    assert!(formatted.contains("words: [a, && null, && b, *&], more: &* c, again: **"), "{formatted}");
+}
+
+#[test]
 fn it_is_its_own_canonical_form() {
     let once = format(UGLY).unwrap();
     assert_eq!(format(&once).unwrap(), once);
