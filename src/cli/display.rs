@@ -7,7 +7,7 @@ use std::{
 };
 
 use console::{StyledObject, style};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use stagewright::{
     plan::StageId,
     record::{Failure, Outcome, RunEvent, RunOutcome, RunState, TargetVerdict, WaivedGate},
@@ -37,9 +37,20 @@ pub struct Display {
 struct Running {
     bar: ProgressBar,
     phase: String,
+    /// What it says it is at.
+    message: String,
     metric: Option<String>,
     headline: Vec<(String, String)>,
     last_line: Instant,
+}
+
+impl Running {
+    /// What it is at, and its latest metric.
+    fn telling(&self) -> String {
+        let parts = [Some(&self.message), self.metric.as_ref()];
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty()).map(String::as_str);
+        parts.collect::<Vec<_>>().join(" · ")
+    }
 }
 
 impl Display {
@@ -138,6 +149,7 @@ impl Display {
         let running = Running {
             bar,
             phase: String::new(),
+            message: String::new(),
             metric: None,
             headline: Vec::new(),
             last_line: Instant::now(),
@@ -161,10 +173,8 @@ impl Display {
             running.phase = phase;
         }
         running.bar.set_position(done);
-        let message = match &running.metric {
-            Some(metric) => format!("{message} · {metric}"),
-            None => message.to_owned(),
-        };
+        message.clone_into(&mut running.message);
+        let message = running.telling();
         if self.live.is_none() && running.last_line.elapsed() >= PLAIN_INTERVAL {
             running.last_line = Instant::now();
             let of = if total > 0 { format!("/{total}") } else { String::new() };
@@ -181,6 +191,7 @@ impl Display {
             running.metric = Some(format!("{name} {shown}"));
             running.headline.retain(|(known, _)| known != name);
             running.headline.push((name.to_owned(), shown));
+            running.bar.set_message(running.telling());
         }
     }
 
@@ -262,7 +273,7 @@ impl Display {
     }
 
     /// Shows the lines gathered so far.
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         // Fails only when terminal or reader have gone, and then there is nobody to tell.
         let _ = match &self.live {
             _ if self.lines.is_empty() => Ok(()),
@@ -367,8 +378,13 @@ fn bar(unit: &str) -> ProgressStyle {
     // Braces in a unit would be read as a placeholder.
     let unit: String = unit.chars().filter(|c| c.is_alphanumeric() || *c == ' ').collect();
     template(&format!(
-        "{{prefix}}  {{bar:20.cyan/dim}} {{human_pos}}/{{human_len}} {unit} · {{per_sec}} · {{eta}} left  {{wide_msg}}"
+        "{{prefix}}  {{bar:20.cyan/dim}} {{human_pos}}/{{human_len}} {unit} · {{rate}} · {{eta}} left  {{wide_msg}}"
     ))
+    .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let rate = state.per_sec();
+        // A place that can't be written to shows nothing.
+        let _ = if rate < 10.0 { write!(out, "{rate:.1}/s") } else { write!(out, "{}/s", HumanCount(rate as u64)) };
+    })
 }
 
 fn template(text: &str) -> ProgressStyle {

@@ -192,6 +192,8 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     let mut tell = |event: &RunEvent| {
         display.event(event);
         if let Some(job) = &mut job {
+            // What the job prints stands behind the line that it is about.
+            display.flush();
             job.event(event);
         }
     };

@@ -48,25 +48,28 @@ pub struct RunWriter {
 impl RunWriter {
     /// Starts the record of a new run.
     pub fn create(state_dir: &Path, run: RunId) -> Result<Self, RecordError> {
-        let folder = run_folder(state_dir, run);
-        let logs = folder.join("logs");
+        // Under another name until there is a record in it: a kill in between leaves no run that can't be read.
+        let fresh = runs_folder(state_dir).join(format!(".{run}"));
+        let logs = fresh.join("logs");
         fs::create_dir_all(&logs).map_err(RecordError::io("create", &logs))?;
-        let alive_path = alive_path(&folder);
+        let alive_path = alive_path(&fresh);
         let alive = File::create(&alive_path).map_err(RecordError::io("create", &alive_path))?;
         alive.lock().map_err(RecordError::io("lock", &alive_path))?;
-        let path = events_path(&folder);
+        let path = events_path(&fresh);
         let events = File::options()
             .append(true)
             .create_new(true)
             .open(&path)
             .map_err(RecordError::io("create", &path))?;
-        let mut writer = Self { run, folder, events, gathered: Vec::new(), alive };
+        let mut writer = Self { run, folder: fresh.clone(), events, gathered: Vec::new(), alive };
         writer.write_line(&Header {
             stagewright_run: RECORD_VERSION,
             run: run.to_string(),
             writer: concat!("stagewright ", env!("CARGO_PKG_VERSION")).to_owned(),
         })?;
         writer.flush()?;
+        writer.folder = run_folder(state_dir, run);
+        fs::rename(&fresh, &writer.folder).map_err(RecordError::io("create", &writer.folder))?;
         Ok(writer)
     }
 

@@ -323,15 +323,17 @@ async fn a_result_that_lies_about_sizes_costs_nothing() {
     let there = Shelf::new();
     let error = remote.fetch_result(&there.store, &key).await.unwrap_err();
     assert!(matches!(error, RemoteError::Corrupt { .. }), "{error}");
-    // What else was on its way may still be being written when the error comes.
+    // What else was on its way may still be being written, or about to be, when the error comes.
     let tmp = there.store.folder().join("tmp");
-    for _ in 0..200 {
-        if files(&tmp).is_empty() {
+    let mut quiet = 0;
+    for _ in 0..500 {
+        quiet = if files(&tmp).is_empty() { quiet + 1 } else { 0 };
+        if quiet == 30 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(files(&tmp), Vec::<String>::new());
+    assert_eq!((quiet, files(&tmp)), (30, Vec::<String>::new()));
     assert!(there.path().is_dir());
 }
 
