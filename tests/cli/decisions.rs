@@ -147,7 +147,10 @@ fn what_can_not_be_decided_is_told() {
     .into_iter()
     .map(|arguments| project.run(arguments))
     .collect();
-    assert_snapshot!("decision-mistakes", mistakes.join("\n"));
+    let mut mistakes = mistakes.join("\n");
+    let today = mistakes.find("in UTC it is ").unwrap() + "in UTC it is ".len();
+    mistakes.replace_range(today..today + "2020-01-01".len(), "<today>");
+    assert_snapshot!("decision-mistakes", mistakes);
     project.write("pipeline.yaml", &PIPELINE.replace("value: 90", "value: 97"));
     project.run(&["run"]);
     let passed = waive(&project, "accuracy");
