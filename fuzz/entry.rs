@@ -15,10 +15,10 @@ pub fn pipeline(data: &[u8]) {
     compile(&spec);
     match spec::format(text) {
         Ok(once) => match spec::format(&once) {
-            Ok(twice) => assert_eq!(once, twice, "the canonical form has another canonical form"),
-            Err(error) => panic!("the canonical form has none: {error}"),
+            Ok(twice) => assert_eq!(once, twice, "the canonical form has another canonical form:\n{text}"),
+            Err(error) => panic!("the canonical form has none: {error}:\n{text}"),
         },
-        Err(FormatError::Unsafe) => panic!("the canonical form means something else"),
+        Err(FormatError::Unsafe) => panic!("the canonical form means something else:\n{text}"),
         Err(FormatError::Invalid(_) | FormatError::Unsupported { .. }) => {}
     }
 }

@@ -67,7 +67,7 @@ impl Printer {
             Kind::List(entries, brackets) | Kind::Map(entries, brackets) => (entries, brackets),
             Kind::Scalar(_) | Kind::Alias(_) => return lines,
         };
-        for entry in self.ordered(entries, place) {
+        for entry in self.ordered(entries, place, false) {
             comment_lines(&entry.lead, indent, &mut lines);
             if entry.blank {
                 lines.push(String::new());
@@ -78,9 +78,9 @@ impl Printer {
         lines
     }
 
-    fn ordered<'d>(&self, entries: &'d [Entry], place: Place) -> Vec<Printed<'d>> {
+    fn ordered<'d>(&self, entries: &'d [Entry], place: Place, flow: bool) -> Vec<Printed<'d>> {
         let mut printed: Vec<(usize, Printed<'d>)> =
-            entries.iter().map(|entry| self.printed(entry, place)).collect();
+            entries.iter().map(|entry| self.printed(entry, place, flow)).collect();
         if self.sort {
             // What introduces the file stays at its top.
             let header = match printed.first_mut() {
@@ -95,7 +95,7 @@ impl Printer {
         printed.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    fn printed<'d>(&self, entry: &'d Entry, place: Place) -> (usize, Printed<'d>) {
+    fn printed<'d>(&self, entry: &'d Entry, place: Place, flow: bool) -> (usize, Printed<'d>) {
         let trail = entry.trail.as_deref();
         let plain = |key, under| Printed {
             key,
@@ -130,8 +130,7 @@ impl Printer {
             return (place.rank("matrix"), printed);
         }
         let canonical = place.canonical(&key.value);
-        let shown =
-            if canonical == key.value { scalar::line(key, false, true) } else { canonical.to_owned() };
+        let shown = if canonical == key.value { scalar::line(key, flow, true) } else { canonical.to_owned() };
         (place.rank(canonical), plain(Some(shown), place.under(&key.value)))
     }
 
@@ -182,7 +181,7 @@ impl Printer {
 
     fn flow(&self, entries: &[Entry], map: bool, place: Place) -> String {
         let parts: Vec<String> = self
-            .ordered(entries, place)
+            .ordered(entries, place, true)
             .iter()
             .map(|entry| {
                 let value = self.flow_value(entry.value, entry.place);

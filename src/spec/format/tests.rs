@@ -195,6 +195,14 @@ fn quotes_stay_where_they_mean_something() {
 }
 
 #[test]
+fn a_key_in_braces_keeps_the_quotes_that_it_needs_there() {
+    let text =
+        "version: 1\nstages:\n  a:\n    uses: x\n    outputs: { \"r/${{ matrix.seed }}\": out, 'b' : c }\n";
+    let formatted = format(text).unwrap();
+    assert_eq!(formatted.lines().last().unwrap().trim(), "outputs: { \"r/${{ matrix.seed }}\": out, b: c }");
+}
+
+#[test]
 fn order_stays_where_values_are_repeated() {
     let text = "version: 1\nx-base: &base { epochs: 1 }\nstages:\n  a:\n    with: *base\n    uses: x\n";
     assert_eq!(format(text).unwrap(), text);
