@@ -47,12 +47,24 @@ pub enum FormatError {
 /// The canonical form of a pipeline file, or of one that a pipeline includes.
 pub fn format(text: &str) -> Result<String, FormatError> {
     let before = well_formed(text)?;
+    if let Some(at) = lone_return(text) {
+        let line = text[..at].matches('\n').count() + 1;
+        return Err(FormatError::Unsupported {
+            what: "a carriage return that is not followed by a line feed",
+            line,
+        });
+    }
     let document = read::read(text)?;
     let formatted = print::print(&document);
     let after = well_formed(&formatted).map_err(|_| FormatError::Unsafe)?;
     let same = meaning::meaning(&before) == meaning::meaning(&after)
         && read::comments(text).is_ok_and(|old| read::comments(&formatted).is_ok_and(|new| old == new));
     if same { Ok(formatted) } else { Err(FormatError::Unsafe) }
+}
+
+/// Where a carriage return alone ends a line: YAML takes it for one, and editors show it as all sorts of things.
+fn lone_return(text: &str) -> Option<usize> {
+    text.match_indices('\r').map(|(at, _)| at).find(|at| !text[at + 1..].starts_with('\n'))
 }
 
 /// The tree of a file without errors of form.

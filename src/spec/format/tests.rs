@@ -203,6 +203,14 @@ fn a_key_in_braces_keeps_the_quotes_that_it_needs_there() {
 }
 
 #[test]
+fn a_carriage_return_alone_is_refused() {
+    let text = "version: 1\n# one\rname: x\nstages:\n  a:\n    uses: x\n";
+    assert!(matches!(format(text), Err(FormatError::Unsupported { line: 2, .. })), "{:?}", format(text));
+    let windows = "version: 1\r\n# one\r\nname: x\r\nstages:\r\n  a:\r\n    uses: x\r\n";
+    assert!(format(windows).unwrap().contains("# one\nname: x\n"));
+}
+
+#[test]
 fn order_stays_where_values_are_repeated() {
     let text = "version: 1\nx-base: &base { epochs: 1 }\nstages:\n  a:\n    with: *base\n    uses: x\n";
     assert_eq!(format(text).unwrap(), text);
