@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use stagewright::{
     lineage::Ledger,
-    record::History,
+    record::{self, History},
     release,
     store::{LocalStore, StoreLock},
 };
@@ -58,6 +58,7 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
         println!("would remove {removed}\nwould keep {kept}");
     } else {
         store.collect(&plan)?;
+        record::remove_beginnings(&config.state_dir)?;
         println!("removed {removed}\nkept {kept}");
     }
     Ok(Exit::Success)

@@ -39,4 +39,4 @@ pub use reader::{RunRecord, RunState, StageRecord, Verification, is_running, lis
 pub use reason::{Reason, differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
 pub use which::{WhichError, all_results, results_of};
-pub use writer::{RECORD_VERSION, RunWriter, run_folder};
+pub use writer::{RECORD_VERSION, RunWriter, remove_beginnings, run_folder};

@@ -27,6 +27,28 @@ pub(super) struct Header {
     pub(super) writer: String,
 }
 
+/// Removes what runs left that were killed before their record had a first line; gives how many. No run may be going on.
+pub fn remove_beginnings(state_dir: &Path) -> Result<usize, RecordError> {
+    let folder = runs_folder(state_dir);
+    let items = match fs::read_dir(&folder) {
+        Ok(items) => items,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(RecordError::io("read", &folder)(error)),
+    };
+    let mut removed = 0;
+    for item in items {
+        let item = item.map_err(RecordError::io("read", &folder))?;
+        let name = item.file_name();
+        let begun =
+            name.to_str().and_then(|name| name.strip_prefix('.')).and_then(|id| id.parse::<RunId>().ok());
+        if begun.is_some() {
+            fs::remove_dir_all(item.path()).map_err(RecordError::io("remove", &item.path()))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 /// Lines are written together until they have this many bytes.
 const GATHERED: usize = 64 << 10;
 
@@ -147,4 +169,25 @@ pub(super) fn events_path(folder: &Path) -> PathBuf {
 
 pub(super) fn alive_path(folder: &Path) -> PathBuf {
     folder.join("alive")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn beginnings_are_no_runs_and_are_removed_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(remove_beginnings(folder.path()).unwrap(), 0);
+        let whole = RunId::now();
+        drop(RunWriter::create(folder.path(), whole).unwrap());
+        let runs = runs_folder(folder.path());
+        // As a kill leaves it between the first folder and the first line.
+        fs::create_dir_all(runs.join(format!(".{}", RunId::now())).join("logs")).unwrap();
+        fs::create_dir_all(runs.join(".other")).unwrap();
+        assert_eq!(super::super::list_runs(folder.path()).unwrap(), [whole]);
+        assert_eq!(remove_beginnings(folder.path()).unwrap(), 1);
+        assert!(runs.join(whole.to_string()).is_dir() && runs.join(".other").is_dir());
+    }
 }

@@ -1,35 +1,35 @@
 //! The owner of a run's state: one loop that looks, starts, listens and settles.
 
+mod begin;
 mod decide;
 mod settle;
+mod tell;
 mod verify;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
-use stagewright_protocol::{Event, Level};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
 };
 
+use tell::{needs, setting};
+
 use super::{
     RunError, RunOptions, RunSummary, StageSummary, VerifyHits,
-    adopt::{Adopter, adopt},
     ahead::ReadAhead,
-    commit::place_stored,
     conditions::dependencies,
     failure,
     folders::Folders,
-    inputs::{Fingerprints, Resolved, Settled, resolve},
+    inputs::{Fingerprints, Settled},
     isolation::isolation,
-    local::{Acted, Job, Said, Shared, act, log_path},
-    lookup::{Glance, Looked, Miss, Question, look_up},
+    local::{Acted, Said, Shared},
+    lookup::{Looked, Miss},
     recorder::Recorder,
     scheduler::{Capacity, Node, Scheduler, Work},
     select::Part,
@@ -39,11 +39,10 @@ use crate::{
     catalog::Host,
     config::Config,
     lineage::{Attestor, Ledger, RunFacts, Waivers},
-    plan::{Action, ActionKey, Place, Plan, StageId},
-    plugin::Cancel,
+    plan::{Action, ActionKey, Plan, StageId},
     record::{
         ActionResult, Failure, History, HostState, Material, Outcome, Reason, RunEvent, RunId, RunWriter,
-        Setting, TargetVerdict, flatten, git_state,
+        TargetVerdict, flatten, git_state,
     },
     store::LocalStore,
 };
@@ -287,129 +286,6 @@ impl Driver<'_> {
         self.finish(began, verified)
     }
 
-    /// Looks at the cache for every stage whose turn it is. True: it stopped halfway, so that nothing else is kept waiting.
-    fn begin_looks(&mut self) -> Result<bool, RunError> {
-        let mut glances = 0;
-        while self.looking < LOOKS_AT_ONCE {
-            if glances == GLANCES_AT_ONCE {
-                return Ok(true);
-            }
-            let Some(node) = self.again.pop().or_else(|| self.scheduler.take_ready()) else { break };
-            self.began[node].get_or_insert_with(Instant::now);
-            let action = Arc::clone(&self.actions[node]);
-            let forced = match self.parts[node] {
-                Part::Unwanted => {
-                    self.skip(node, NOT_SELECTED.to_owned(), Settled::Unwanted)?;
-                    continue;
-                }
-                Part::Support | Part::Reused => false,
-                Part::Wanted { forced } => forced,
-            };
-            if let Some(reason) = &action.skip {
-                self.skip(node, reason.clone(), Settled::Skipped)?;
-                continue;
-            }
-            if !self.decide(node, &action)? {
-                continue;
-            }
-            let known = match resolve(&action, |stage| self.settled.get(stage)) {
-                Resolved::Known(known, notes) => {
-                    self.warn(node, notes)?;
-                    known
-                }
-                Resolved::Blocked(reason) => {
-                    self.block(node, reason)?;
-                    continue;
-                }
-                Resolved::Skip(reason) => {
-                    self.skip(node, reason, Settled::Skipped)?;
-                    continue;
-                }
-                Resolved::Missing(what) => {
-                    self.fail(node, None, String::new(), failure::user(what, None))?;
-                    continue;
-                }
-            };
-            let Shared { salt, prints, store, ahead, .. } = &*self.shared;
-            let glance = Glance { prints, store, salt, ahead: ahead.as_deref() };
-            let glanced = (!forced).then(|| glance.at(&action, &known)).flatten();
-            if let Some((key, result)) = glanced {
-                glances += 1;
-                let why = self.why_cached(node, key);
-                self.succeed(node, Outcome::Cached, key, why, result)?;
-                continue;
-            }
-            self.looking += 1;
-            let (shared, last) = (Arc::clone(&self.shared), self.history.last(&action.id));
-            self.tasks.spawn_blocking(move || {
-                let question = Question {
-                    known,
-                    last: last.as_ref(),
-                    forced,
-                    salt: &shared.salt,
-                    lock: shared.lock.as_deref(),
-                    supplier: shared.supplier.as_deref(),
-                };
-                let looked = match look_up(&action, question, &shared.prints, &shared.store) {
-                    Ok(looked) => looked,
-                    Err(failure) => return Done::Looked(node, Err(Box::new(failure)), None),
-                };
-                if let Looked::Locked(miss) = &looked {
-                    let by = Adopter { run: shared.run, host: &shared.host, root: &shared.root };
-                    let adopted = adopt(&action, miss, &by, &shared.store);
-                    return match adopted {
-                        Ok(result) => Done::Adopted(node, miss.key, Arc::new(result)),
-                        Err(failure) => Done::Looked(node, Err(Box::new(failure)), None),
-                    };
-                }
-                let Looked::Hit { key, result, .. } = &looked else {
-                    return Done::Looked(node, Ok((looked, Vec::new())), None);
-                };
-                match place_stored(
-                    &action,
-                    result,
-                    &shared.root,
-                    &shared.store,
-                    &shared.prints,
-                    &shared.shares,
-                ) {
-                    Ok(notes) => Done::Looked(node, Ok((looked, notes)), None),
-                    Err(failure) => {
-                        let failed = Some((*key, Box::new(failure)));
-                        Done::Looked(node, Ok((looked, Vec::new())), failed)
-                    }
-                }
-            });
-        }
-        Ok(false)
-    }
-
-    /// Starts every queued stage that the machine has room for.
-    fn begin_runs(&mut self) -> Result<(), RunError> {
-        while let Some(grant) = self.scheduler.grant() {
-            let node = grant.node;
-            let Some(miss) = self.queued.remove(&node) else { continue };
-            let action = Arc::clone(&self.actions[node]);
-            if grant.memory < action.resources.memory {
-                let (wants, has) = (action.resources.memory, self.capacity.memory);
-                self.warn(
-                    node,
-                    vec![format!("it asks for {wants} bytes of memory and gets all {has} of this machine")],
-                )?;
-            }
-            self.began[node] = Some(Instant::now());
-            let (shared, say) = (Arc::clone(&self.shared), self.say.clone());
-            let (threads, memory) = (grant.cpus, grant.memory);
-            tracing::debug!(stage = %action.id, threads, memory, "granted");
-            self.granted.insert(node, (threads, memory));
-            // What outlives the stop of the run is not stopped by it.
-            let cancel = if shared.cancel.is_cancelled() { Cancel::never() } else { shared.cancel.clone() };
-            let job = Job { action, miss, grant, cancel };
-            self.tasks.spawn(async move { Done::Acted(node, act(shared, job, say).await) });
-        }
-        Ok(())
-    }
-
     fn done(&mut self, done: Done) -> Result<(), RunError> {
         match done {
             Done::Looked(node, looked, misplaced) => {
@@ -501,69 +377,6 @@ impl Driver<'_> {
         self.scheduler.enqueue(node);
         Ok(())
     }
-
-    fn said(&mut self, node: Node, said: Said) -> Result<(), RunError> {
-        let (at, stage) = (Timestamp::now(), self.actions[node].id.clone());
-        let event = match said {
-            Said::Started { attempt } => {
-                let Some((key, reasons)) = self.reasons.get(&node) else { return Ok(()) };
-                let (threads, memory) = self.granted.get(&node).copied().unwrap_or_default();
-                RunEvent::StageStarted {
-                    at,
-                    key: *key,
-                    attempt,
-                    reasons: reasons.clone(),
-                    threads,
-                    memory,
-                    log: log_path(&stage),
-                    usual_ms: self.history.usual(&stage).map(millis),
-                    stage,
-                }
-            }
-            Said::Retried { attempt, failure, pause } => {
-                RunEvent::StageRetried { at, stage, attempt, failure, pause_ms: millis(pause) }
-            }
-            Said::Waits(waits_for) => RunEvent::StageWaits { at, stage, waits_for },
-            Said::Event(Event::Progress { done, total, unit, message }) => {
-                RunEvent::StageProgress { at, stage, done, total, unit, message }
-            }
-            Said::Event(Event::Metric { name, value, unit, step }) => {
-                RunEvent::StageMetric { at, stage, name, value, unit, step }
-            }
-            Said::Event(Event::Log { level, message }) => RunEvent::StageLog { at, stage, level, message },
-            Said::Event(_) => return Ok(()),
-        };
-        Ok(self.recorder.note(&event)?)
-    }
-
-    fn warn(&mut self, node: Node, notes: Vec<String>) -> Result<(), RunError> {
-        for message in notes {
-            let (at, stage) = (Timestamp::now(), self.actions[node].id.clone());
-            self.recorder.note(&RunEvent::StageLog { at, stage, level: Level::Warning, message })?;
-        }
-        Ok(())
-    }
-
-    fn why_cached(&self, node: Node, key: ActionKey) -> String {
-        match self.history.key(&self.actions[node].id) {
-            _ if self.actions[node].frozen => "frozen".to_owned(),
-            Some(last) if last == key => "nothing changed".to_owned(),
-            _ => "an equal action has run before".to_owned(),
-        }
-    }
-}
-
-/// What each stage has to wait for, each once.
-fn needs(plan: &Plan) -> BTreeMap<StageId, Vec<StageId>> {
-    let needs = plan.actions.iter().map(|action| {
-        let found: BTreeSet<&StageId> = dependencies(action).collect();
-        (action.id.clone(), found.into_iter().cloned().collect::<Vec<_>>())
-    });
-    needs.filter(|(_, found)| !found.is_empty()).collect()
-}
-
-fn setting((place, value): &(Place, Value)) -> Setting {
-    Setting { key: place.to_string(), value: value.clone() }
 }
 
 /// A result that has to be stored is not.

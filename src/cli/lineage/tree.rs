@@ -61,6 +61,25 @@ fn decision(decided: &Decided) -> String {
     }
 }
 
+/// What draws a line of a tree, and what goes on below it.
+fn corner(last: bool) -> (&'static str, &'static str) {
+    if last { ("└ ", "  ") } else { ("├ ", "│ ") }
+}
+
+/// Draws the line of a statement. What lies below it stands at the indentation returned; none where it was drawn before.
+fn new_line(
+    view: &View<'_>,
+    node: &Node,
+    indent: &str,
+    last: bool,
+    seen: &mut BTreeSet<Digest>,
+    text: &mut String,
+) -> Option<String> {
+    let (corner, bar) = corner(last);
+    text.push_str(&format!("{indent}{corner}{}\n", made_by(view, node)));
+    seen.insert(node.digest).then(|| format!("{indent}{bar}"))
+}
+
 fn branch(
     view: &View<'_>,
     node: &Node,
@@ -69,12 +88,7 @@ fn branch(
     seen: &mut BTreeSet<Digest>,
     text: &mut String,
 ) {
-    let (corner, bar) = if last { ("└ ", "  ") } else { ("├ ", "│ ") };
-    text.push_str(&format!("{indent}{corner}{}\n", made_by(view, node)));
-    if !seen.insert(node.digest) {
-        return;
-    }
-    let indent = format!("{indent}{bar}");
+    let Some(indent) = new_line(view, node, indent, last, seen, text) else { return };
     let Some(provenance) = &node.provenance else { return };
     let definition = &provenance.build_definition;
     if let Some(params) =
@@ -85,7 +99,7 @@ fn branch(
     let dependencies: Vec<&Resource> = definition.resolved_dependencies.iter().collect();
     for (index, one) in dependencies.iter().enumerate() {
         let last = index + 1 == dependencies.len();
-        let (corner, bar) = if last { ("└ ", "  ") } else { ("├ ", "│ ") };
+        let (corner, bar) = corner(last);
         text.push_str(&format!("{indent}{corner}{}\n", dependency(one)));
         if one.note("stage").is_some() {
             match view.library.origin(node, one) {
@@ -104,14 +118,10 @@ fn descend(
     seen: &mut BTreeSet<Digest>,
     text: &mut String,
 ) {
-    let (corner, bar) = if last { ("└ ", "  ") } else { ("├ ", "│ ") };
-    text.push_str(&format!("{indent}{corner}{}\n", made_by(view, node)));
-    if !seen.insert(node.digest) {
-        return;
-    }
+    let Some(indent) = new_line(view, node, indent, last, seen, text) else { return };
     let uses = view.library.uses(node);
     for (index, user) in uses.iter().enumerate() {
-        descend(view, user, &format!("{indent}{bar}"), index + 1 == uses.len(), seen, text);
+        descend(view, user, &indent, index + 1 == uses.len(), seen, text);
     }
 }
 

@@ -27,10 +27,17 @@ struct Printer {
     sort: bool,
 }
 
+/// A blank line, unless there is one: of several, one stays, and one at the end of a text that keeps its blank lines is a part of it.
+fn blank_line(lines: &mut Vec<String>) {
+    if lines.last().is_none_or(|line| !line.is_empty()) {
+        lines.push(String::new());
+    }
+}
+
 fn comment_lines(comments: &[Line], indent: usize, lines: &mut Vec<String>) {
     for comment in comments {
         if comment.blank {
-            lines.push(String::new());
+            blank_line(lines);
         }
         lines.push(format!("{}{}", " ".repeat(indent), comment.text));
     }
@@ -70,9 +77,14 @@ impl Printer {
         for entry in self.ordered(entries, place, false) {
             comment_lines(&entry.lead, indent, &mut lines);
             if entry.blank {
-                lines.push(String::new());
+                blank_line(&mut lines);
             }
-            lines.extend(self.entry(&entry, indent));
+            let mut entry = self.entry(&entry, indent);
+            // Blank lines that begin an entry stand before its dash.
+            if lines.last().is_some_and(String::is_empty) && entry.first().is_some_and(String::is_empty) {
+                entry.remove(0);
+            }
+            lines.extend(entry);
         }
         comment_lines(&brackets.tail, indent, &mut lines);
         lines

@@ -182,7 +182,11 @@ fn extent(text: &str, style: ScalarStyle, start: usize, span: &Range<usize>) -> 
             let own_end = text[own..].find('\n').map_or(text.len(), |length| own + length);
             let header = found.or_else(|| header(&text[own..own_end]).map(|at| own + at)).unwrap_or(start);
             let content = text[header..].find('\n').map_or(text.len(), |length| header + length);
-            (header..span.end.max(content), content..span.end.max(content))
+            let end = span.end.max(content);
+            // The parser counts the next line's indentation as well.
+            let whole = text[..end].trim_end_matches(' ');
+            let end = if whole.ends_with('\n') { whole.len().max(content) } else { end };
+            (header..end, content..end)
         }
         ScalarStyle::Plain => (start..span.end.max(start), start..span.end.max(start)),
     }

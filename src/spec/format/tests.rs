@@ -203,6 +203,29 @@ fn a_key_in_braces_keeps_the_quotes_that_it_needs_there() {
 }
 
 #[test]
+fn of_several_blank_lines_one_stays() {
+    let text = "version: 1\nstages:\n  a:\n    uses: x\n    with:\n      v:\n        -  # behind\n\n          -\n\n            # inside\n            - 1\n      kept: |+\n        text\n\n\n      after: 1\n";
+    let once = format(text).unwrap();
+    insta::assert_snapshot!(once, @r"
+    version: 1
+    stages:
+      a:
+        uses: x
+        with:
+          v: # behind
+
+            # inside
+            - - - 1
+          kept: |+
+            text
+
+
+          after: 1
+    ");
+    assert_eq!(format(&once).unwrap(), once);
+}
+
+#[test]
 fn a_carriage_return_alone_is_refused() {
     let text = "version: 1\n# one\rname: x\nstages:\n  a:\n    uses: x\n";
     assert!(matches!(format(text), Err(FormatError::Unsupported { line: 2, .. })), "{:?}", format(text));
@@ -273,6 +296,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         "2ms",
         "\"- a\"",
         "|\n@line\n@  more\n",
+        "|+\n@kept\n\n",
         ">-\n@folded\n@text\n",
         "\"ü 🦀\"",
         "\"\\\\\"",
