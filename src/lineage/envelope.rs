@@ -8,6 +8,9 @@ use super::{KeyId, LineageError, PublicKey};
 /// Payload type of an in-toto statement.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
+/// What an envelope takes beside its payload, with some signatures.
+const ROOM_BESIDE_PAYLOAD: usize = 1024;
+
 /// A payload with its signatures; without any, an unsigned record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,9 +35,8 @@ pub struct Signature {
 
 /// The bytes that are signed: type and payload with their lengths, so that neither can pass for the other.
 pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    [head.as_bytes(), payload].concat()
 }
 
 impl Envelope {
@@ -66,7 +68,9 @@ impl Envelope {
 
     /// The bytes to store.
     pub fn encode(&self) -> Result<Vec<u8>, LineageError> {
-        serde_json::to_vec(self).map_err(LineageError::encode("an envelope"))
+        let mut bytes = Vec::with_capacity(self.payload.len() + ROOM_BESIDE_PAYLOAD);
+        serde_json::to_writer(&mut bytes, self).map_err(LineageError::encode("an envelope"))?;
+        Ok(bytes)
     }
 
     /// What the payload says it is.

@@ -126,7 +126,20 @@ impl Redactor {
         }
     }
 
-    /// A whole statement, at the end: what got in somewhere else. In place, since nearly all of it stays.
+    /// A whole JSON text, at the end: what got in somewhere else. Nearly always all of it stays, and then it is only looked
+    /// through, because that of a run is long.
+    pub fn scrub_text(&self, json: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
+        if strings(&json)
+            .all(|text| text.is_some_and(|text| self.is_harmless(text) || self.name_with_care(text) == text))
+        {
+            return Ok(json);
+        }
+        let mut value: Value = serde_json::from_slice(&json)?;
+        self.scrub(&mut value);
+        serde_json::to_vec(&value)
+    }
+
+    /// A whole value. In place, since nearly all of it stays.
     pub fn scrub(&self, value: &mut Value) {
         match value {
             Value::String(text) if self.is_harmless(text) => {}
@@ -146,19 +159,39 @@ impl Redactor {
     }
 }
 
-/// True for texts that hold nothing to take out by their looks alone: digests and plain short words. Most of a statement is that,
-/// and looking through it with care would take longer than all else that a run with nothing to do does.
+/// The strings of a JSON text, names of fields as well, in order; none for one that is not spelled out as it is.
+fn strings(json: &[u8]) -> impl Iterator<Item = Option<&str>> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(|&byte| byte == b'"')? + 1;
+        let length = rest[start..].iter().position(|&byte| byte == b'"')?;
+        let text = &rest[start..start + length];
+        rest = &rest[start + length + 1..];
+        // Behind a backslash the quotation mark may not be the end, so nothing is known of the rest either.
+        Some(std::str::from_utf8(text).ok().filter(|text| !text.contains('\\')))
+    })
+}
+
+/// True for texts that hold nothing to take out by their looks alone: digests, words and paths. Most of a statement is that, and
+/// looking through it with care would take longer than all else that a run with nothing to do does.
 fn looks_harmless(text: &str) -> bool {
     let hash = text.strip_prefix("sha256:").unwrap_or(text);
     if hash.len() >= 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b':')) {
         return true;
     }
-    // Every token is longer, every address and folder has a slash; a value follows a name behind `=`, `:` or a flag.
-    let mut length = 0;
-    text.bytes().all(|byte| {
+    // A secret follows a name behind `=`, `:` or a flag, as do credentials a scheme; folders of people have a slash before them.
+    let (mut longest, mut length, mut slash) = (0, 0, false);
+    let plain = text.bytes().all(|byte| {
         length = if byte == b' ' { 0 } else { length + 1 };
-        length < SHORTEST_TOKEN && (byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' '))
-    }) && !text.contains("--")
+        longest = longest.max(length);
+        slash |= byte == b'/';
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ' | b'.' | b'/')
+    });
+    plain
+        && !text.contains("--")
+        && !(slash && ["/home/", "/Users/", "/root"].iter().any(|folder| text.contains(folder)))
+        && (longest < SHORTEST_TOKEN || !text.split(' ').any(is_token))
+        && !text.contains("eyJ")
 }
 
 /// `scheme://user:secret@host` without what is before the `@`.
@@ -199,6 +232,10 @@ fn homes(text: &str) -> String {
     replace_word(&text, "/root", "~")
 }
 
+fn is_token(word: &str) -> bool {
+    word.len() >= SHORTEST_TOKEN && TOKENS.iter().any(|begin| word.starts_with(begin))
+}
+
 /// Tokens by their looks, and what follows `password=`, `--token ` and the like.
 fn words(text: &str) -> String {
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '/' | '~' | '%');
@@ -213,9 +250,8 @@ fn words(text: &str) -> String {
         let end = tail.find(|c: char| !part(c)).unwrap_or(tail.len());
         let (word, after) = tail.split_at(end);
         let joined = armed && !between.is_empty();
-        let token = word.len() >= SHORTEST_TOKEN && TOKENS.iter().any(|begin| word.starts_with(begin));
         // A JSON Web Token has three parts; the base64 of any JSON text begins like one.
-        let token = token || (word.starts_with("eyJ") && word.matches('.').count() == 2);
+        let token = is_token(word) || (word.starts_with("eyJ") && word.matches('.').count() == 2);
         out.push_str(if token || (joined && word != MARKED) { MARK } else { word });
         let flag = word.starts_with("--");
         let next = after.trim_start_matches(['"', '\'']);
@@ -245,6 +281,7 @@ fn replace_word(text: &str, word: &str, mark: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -253,7 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_looks_harmless_is(
-            text in "(sha256:)?[0-9a-f]{60,70}(:[0-9]{1,4})?|((eyJ|ghp_|sk-|--token|pwd|api_key)?[ a-zA-Z0-9_.:=/-]{0,6}){0,4}"
+            text in "(sha256:)?[0-9a-f]{60,70}(:[0-9]{1,4})?|((eyJ|ghp_|sk-|--token|pwd|api_key|/home/|/root|https://)?[ a-zA-Z0-9_.:=/-]{0,9}){0,4}"
         ) {
             if looks_harmless(&text) {
                 let redactor = Redactor { needles: Vec::new(), host: None };
@@ -295,6 +332,18 @@ mod tests {
         ] {
             assert_eq!(redactor.text(text), shown);
             assert_eq!(redactor.text(shown), shown, "once is enough");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_scrubbed_like_its_value(
+            texts in proptest::collection::vec("(/home/ada/|hunter2hunter2|\"|\\\\|token=|ü|ghp_0123456789abcdef)?[ a-z/._-]{0,12}", 1..5)
+        ) {
+            let mut value = json!({ "list": texts, "map": { (texts[0].as_str()): 1, "plain": "sha256:0" } });
+            let text = redactor().scrub_text(serde_json::to_vec(&value).unwrap()).unwrap();
+            redactor().scrub(&mut value);
+            prop_assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), value);
         }
     }
 

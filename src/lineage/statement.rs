@@ -41,6 +41,24 @@ pub struct Statement {
     pub predicate: Value,
 }
 
+/// [`Statement`] as it is written, from parts that are made while it is: that of a run is long.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Written<'a, S, P> {
+    #[serde(rename = "_type")]
+    statement_type: &'static str,
+    subject: S,
+    predicate_type: &'a str,
+    predicate: P,
+}
+
+impl<'a, S: Serialize, P: Serialize> Written<'a, S, P> {
+    /// A statement about subjects, of which there is at least one.
+    pub(super) fn new(subject: S, predicate_type: &'a str, predicate: P) -> Self {
+        Self { statement_type: STATEMENT_TYPE, subject, predicate_type, predicate }
+    }
+}
+
 /// A resource descriptor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -227,16 +245,6 @@ impl Statement {
             predicate_type: predicate_type.to_owned(),
             predicate,
         })
-    }
-
-    /// The statement as a value. Its predicate, which is long for a run of many stages, is moved and not copied.
-    pub(super) fn into_value(mut self) -> Result<Value, LineageError> {
-        let predicate = self.predicate.take();
-        let mut value = serde_json::to_value(&self).map_err(LineageError::encode("a statement"))?;
-        if let Some(slot) = value.get_mut("predicate") {
-            *slot = predicate;
-        }
-        Ok(value)
     }
 
     /// Reads the statement in an envelope, and refuses one that a digest could not hold to: every subject needs a SHA-256 in

@@ -12,6 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 pub use run::{RunEnd, RunPredicate, RunStage, TreeHead};
+use serde::Serialize;
 pub use stage::StageInput;
 pub use test::Verdict;
 
@@ -124,13 +125,20 @@ impl Attestor {
         Ok(())
     }
 
-    /// Redacts, signs, stores and writes down a statement.
-    fn publish(&self, statement: Statement, kind: Kind) -> Result<Digest, LineageError> {
-        let subjects = if kind == Kind::Run { Vec::new() } else { subjects(&statement) };
-        let mut value = statement.into_value()?;
-        self.redactor.scrub(&mut value);
-        let payload = serde_json::to_vec(&value).map_err(LineageError::encode("a statement"))?;
-        let bytes = self.signing.seal(super::IN_TOTO, &payload)?.encode()?;
+    /// Redacts, signs, stores and writes down a statement. `subjects` are the hashes by which the ledger finds it.
+    fn publish<T: Serialize>(
+        &self,
+        statement: &T,
+        subjects: Vec<String>,
+        kind: Kind,
+    ) -> Result<Digest, LineageError> {
+        let encode = LineageError::encode("a statement");
+        let payload =
+            serde_json::to_vec(statement).and_then(|json| self.redactor.scrub_text(json)).map_err(encode)?;
+        let envelope = self.signing.seal(super::IN_TOTO, &payload)?;
+        drop(payload);
+        let bytes = envelope.encode()?;
+        drop(envelope);
         let digest = self.store.put(&bytes)?;
         let entry = Entry::new(&bytes, kind, Some(self.facts.run), subjects);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +148,7 @@ impl Attestor {
     }
 
     /// A short JSON text that a statement carries, redacted: what is encoded can't be looked through later.
-    fn inline<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<Resource, LineageError> {
+    fn inline<T: Serialize>(&self, name: &str, value: &T) -> Result<Resource, LineageError> {
         let mut value = serde_json::to_value(value).map_err(LineageError::encode("a part of a statement"))?;
         self.redactor.scrub(&mut value);
         Resource::inline(name, &value)

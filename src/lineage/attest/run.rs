@@ -1,41 +1,38 @@
 //! A whole run → one statement that names every stage.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Attestor, test::Verdict};
 use crate::{
     digest::Digest,
-    lineage::{Checkpoint, Kind, LineageError, RUN, Resource, Statement},
+    lineage::{Checkpoint, Kind, LineageError, RUN, Resource, statement::Written},
     plan::{ActionKey, StageId},
     record::{ActionResult, Failure, Outcome, RunId, RunOutcome, TargetVerdict, WaivedGate},
 };
 
 /// How one stage of a run ended.
-pub struct RunEnd {
+pub struct RunEnd<'a> {
     /// The stage.
-    pub stage: StageId,
+    pub stage: &'a StageId,
     /// How.
     pub outcome: Outcome,
     /// Why, in words.
-    pub reason: String,
+    pub reason: &'a str,
     /// Its action key.
     pub key: Option<ActionKey>,
     /// Its result.
-    pub result: Option<Arc<ActionResult>>,
+    pub result: Option<&'a ActionResult>,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<&'a Failure>,
 }
 
 /// Predicate of a run statement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RunPredicate {
+pub struct RunPredicate<S = Vec<RunStage>> {
     /// Id of the run.
     pub run: RunId,
     /// Name of the pipeline.
@@ -51,7 +48,7 @@ pub struct RunPredicate {
     /// How it ended.
     pub outcome: RunOutcome,
     /// Every stage of the plan, in order.
-    pub stages: Vec<RunStage>,
+    pub stages: S,
     /// Blobs of the statements on the pipeline's targets.
     pub verdicts: Vec<Digest>,
     /// Failed gates and targets that have a waiver.
@@ -98,12 +95,21 @@ pub struct TreeHead {
     pub root: String,
 }
 
+/// Written one by one, so that there is only one at a time: a run may have thousands.
+struct OneByOne<I>(I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for OneByOne<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
+}
+
 impl Attestor {
     /// Makes the statement of the whole run, and signs the ledger with it in it.
     pub fn run(
         &self,
         outcome: RunOutcome,
-        ends: &[RunEnd],
+        ends: &[RunEnd<'_>],
         targets: &[TargetVerdict],
         waived: &[WaivedGate],
         finished: Timestamp,
@@ -111,15 +117,14 @@ impl Attestor {
         let mut verdicts = Vec::new();
         if !targets.is_empty() {
             let all: Vec<Verdict> = targets.iter().map(Verdict::of_target).collect();
-            let measured = ends.iter().filter(|end| targets.iter().any(|target| target.stage == end.stage));
-            let mut subject = outputs(measured);
+            let measured = ends.iter().filter(|end| targets.iter().any(|target| target.stage == *end.stage));
+            let mut subject: Vec<Resource> = outputs(measured).collect();
             if subject.is_empty() {
-                subject = self.stand_in();
+                subject.push(self.stand_in());
             }
             let statement = self.verdicts(subject, None, &all)?;
-            verdicts.push(self.publish(statement, Kind::Test)?);
+            verdicts.push(self.publish(&statement, super::subjects(&statement), Kind::Test)?);
         }
-        let stages = ends.iter().map(|end| self.stage_of(end)).collect();
         let ledger = {
             let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
             let head = Checkpoint::of(&book.ledger.leaves()?);
@@ -135,33 +140,32 @@ impl Attestor {
             started_on: self.facts.started,
             finished_on: finished,
             outcome,
-            stages,
+            stages: OneByOne(ends.iter().map(|end| self.stage_of(end))),
             verdicts,
             waived: waived.to_vec(),
             ledger,
         };
-        let mut subject = outputs(ends.iter());
-        if subject.is_empty() {
-            subject = self.stand_in();
-        }
-        let digest = self.publish(Statement::new(subject, RUN, &predicate)?, Kind::Run)?;
+        let outputs = outputs(ends.iter());
+        let stand_in = if outputs.clone().next().is_none() { Some(self.stand_in()) } else { None };
+        let subject = OneByOne(outputs.chain(stand_in));
+        let digest = self.publish(&Written::new(subject, RUN, predicate), Vec::new(), Kind::Run)?;
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         book.ledger.checkpoint(&self.signing)?;
         Ok(digest)
     }
 
     /// A statement has to be about something; a run without an output is about its pipeline, or about its own name.
-    fn stand_in(&self) -> Vec<Resource> {
+    fn stand_in(&self) -> Resource {
         let run = || Resource::new("run", &Digest::of(self.facts.run.to_string().as_bytes()));
-        vec![self.pipeline_resource().unwrap_or_else(run)]
+        self.pipeline_resource().unwrap_or_else(run)
     }
 
-    fn stage_of(&self, end: &RunEnd) -> RunStage {
-        let result = end.result.as_ref();
+    fn stage_of(&self, end: &RunEnd<'_>) -> RunStage {
+        let result = end.result;
         RunStage {
             stage: end.stage.clone(),
             outcome: end.outcome,
-            reason: self.redactor.text(&end.reason),
+            reason: self.redactor.text(end.reason),
             action_key: end.key,
             made_in: result.map(|result| result.run),
             statements: result.map_or_else(Vec::new, |result| result.attestations.clone()),
@@ -171,21 +175,17 @@ impl Attestor {
                 };
                 result.outputs.iter().map(digest).collect()
             }),
-            failure: end.failure.as_ref().map(|failure| self.redactor.text(&failure.fault.message)),
+            failure: end.failure.map(|failure| self.redactor.text(&failure.fault.message)),
         }
     }
 }
 
-/// Outputs of stages, each once.
-fn outputs<'a>(ends: impl Iterator<Item = &'a RunEnd>) -> Vec<Resource> {
-    let mut subjects = Vec::new();
-    for end in ends {
-        for (port, output) in end.result.iter().flat_map(|result| &result.outputs) {
-            subjects.push(Resource::artifact(
-                format!("{}/{port}/{}", end.stage, output.file_name),
-                &output.artifact,
-            ));
-        }
-    }
-    subjects
+/// Outputs of stages.
+fn outputs<'a>(ends: impl Iterator<Item = &'a RunEnd<'a>> + Clone) -> impl Iterator<Item = Resource> + Clone {
+    ends.flat_map(|end| {
+        let outputs = end.result.into_iter().flat_map(|result| &result.outputs);
+        outputs.map(|(port, output)| {
+            Resource::artifact(format!("{}/{port}/{}", end.stage, output.file_name), &output.artifact)
+        })
+    })
 }

@@ -53,7 +53,7 @@ impl Attestor {
                 Resource::artifact(format!("input:{}/{}", input.port, input.name), &input.artifact)
             }));
             let statement = self.verdicts(unique(subject), Some(&result.stage), &verdicts)?;
-            let digest = self.publish(statement, Kind::Test)?;
+            let digest = self.publish(&statement, super::subjects(&statement), Kind::Test)?;
             byproducts.push(Resource::new("gates", &digest));
             statements.push(digest);
         }
@@ -81,7 +81,7 @@ impl Attestor {
             outputs
         };
         let statement = Statement::new(subject, PROVENANCE, &provenance)?;
-        statements.insert(0, self.publish(statement, Kind::Stage)?);
+        statements.insert(0, self.publish(&statement, super::subjects(&statement), Kind::Stage)?);
         Ok(statements)
     }
 

@@ -22,6 +22,13 @@ use crate::{
     },
 };
 
+/// What the run's statement says of a stage.
+fn end(summary: &StageSummary) -> RunEnd<'_> {
+    let StageSummary { stage, outcome, reason, key, result, failure, duration: _ } = summary;
+    let (outcome, key, result) = (*outcome, *key, result.as_deref());
+    RunEnd { stage, outcome, reason, key, result, failure: failure.as_ref() }
+}
+
 /// How a stage ended.
 struct Ending {
     outcome: Outcome,
@@ -259,15 +266,7 @@ impl Driver<'_> {
 
     /// Makes the statement that names every stage.
     fn attest(&self, outcome: RunOutcome, waived: &[WaivedGate], at: Timestamp) -> Result<Digest, RunError> {
-        let end = |summary: &'_ StageSummary| RunEnd {
-            stage: summary.stage.clone(),
-            outcome: summary.outcome,
-            reason: summary.reason.clone(),
-            key: summary.key,
-            result: summary.result.clone(),
-            failure: summary.failure.clone(),
-        };
-        let ends: Vec<RunEnd> = self.summaries.iter().flatten().map(end).collect();
+        let ends: Vec<RunEnd<'_>> = self.summaries.iter().flatten().map(end).collect();
         Ok(self.shared.attestor.run(outcome, &ends, &self.verdicts, waived, at)?)
     }
 

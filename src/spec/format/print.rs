@@ -29,7 +29,7 @@ struct Printer {
 
 /// A blank line, unless there is one: of several, one stays, and one at the end of a text that keeps its blank lines is a part of it.
 fn blank_line(lines: &mut Vec<String>) {
-    if lines.last().is_none_or(|line| !line.is_empty()) {
+    if lines.last().is_none_or(|line| !line.trim().is_empty()) {
         lines.push(String::new());
     }
 }
@@ -229,15 +229,18 @@ impl Printer {
         let mut source = written.source.lines();
         let header = source.next().unwrap_or_default();
         let header = header.split(" #").next().unwrap_or_default().trim();
-        let content: Vec<&str> = source.collect();
-        let indicated = header.bytes().find(u8::is_ascii_digit).is_some();
+        let mut content: Vec<&str> = source.collect();
         // With an indicator the first line may start with blanks of its own; the value tells how many.
         let first = written.value.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let own = first.len() - first.trim_start_matches(' ').len();
-        let shallowest = content
-            .iter()
-            .find(|line| !line.trim().is_empty())
-            .map_or(0, |line| (line.len() - line.trim_start_matches(' ').len()).saturating_sub(own));
+        let shallowest = match content.iter().find(|line| !line.trim().is_empty()) {
+            Some(line) => (line.len() - line.trim_start_matches(' ').len()).saturating_sub(own),
+            // Of blanks alone, only the value tells which are its own.
+            None => {
+                content = written.value.lines().collect();
+                0
+            }
+        };
         let header: String = header.chars().map(|c| if c.is_ascii_digit() { '2' } else { c }).collect();
         let pad = " ".repeat(indent + 2);
         let mut lines = vec![format!("{head} {header}{trail}")];
@@ -245,14 +248,10 @@ impl Printer {
             let rest = line
                 .get(shallowest.min(line.len() - line.trim_start_matches(' ').len())..)
                 .unwrap_or_default();
-            lines.push(if rest.trim().is_empty() && !indicated {
-                rest.trim_end_matches(' ').to_owned()
-            } else {
-                format!("{pad}{rest}")
-            });
+            lines.push(if rest.is_empty() { String::new() } else { format!("{pad}{rest}") });
         }
         // Blank lines behind it belong to what follows, unless it keeps them.
-        while !header.contains('+') && lines.last().is_some_and(|line| line.trim().is_empty()) {
+        while !header.contains('+') && lines.last().is_some_and(String::is_empty) {
             lines.pop();
         }
         lines

@@ -226,6 +226,13 @@ fn of_several_blank_lines_one_stays() {
 }
 
 #[test]
+fn a_line_of_blanks_in_a_text_keeps_those_that_are_its_own() {
+    let text = "version: 1\nstages:\n  a:\n    uses: x\n    with:\n        t: |\n            one\n             \n\n            two\n              \n\n";
+    let once = format(text).unwrap();
+    assert!(once.contains("      t: |\n        one\n         \n\n        two\n          \n"), "{once}");
+}
+
+#[test]
 fn a_carriage_return_alone_is_refused() {
     let text = "version: 1\n# one\rname: x\nstages:\n  a:\n    uses: x\n";
     assert!(matches!(format(text), Err(FormatError::Unsupported { line: 2, .. })), "{:?}", format(text));
@@ -297,6 +304,9 @@ fn shape() -> impl Strategy<Value = Shape> {
         "\"- a\"",
         "|\n@line\n@  more\n",
         "|+\n@kept\n\n",
+        "|\n@line\n@  \n@more\n@ \n",
+        "|1\n@  \n",
+        ">1\n@  \n@ x\n@ \n@y\n",
         ">-\n@folded\n@text\n",
         "\"ü 🦀\"",
         "\"\\\\\"",
