@@ -188,6 +188,8 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
     };
     let remote = args.sync.resolve(&config)?;
     let mut job = RunInJob::begin(scene, &config, draft.spec(), options.secrets.values());
+    // As large as the plan, and read no more.
+    drop(draft);
     let mut display = Display::new();
     let mut tell = |event: &RunEvent| {
         display.event(event);

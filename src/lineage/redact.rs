@@ -187,11 +187,10 @@ fn looks_harmless(text: &str) -> bool {
         slash |= byte == b'/';
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ' | b'.' | b'/')
     });
-    plain
-        && !text.contains("--")
-        && !(slash && ["/home/", "/Users/", "/root"].iter().any(|folder| text.contains(folder)))
-        && (longest < SHORTEST_TOKEN || !text.split(' ').any(is_token))
-        && !text.contains("eyJ")
+    let has = |part: &&str| text.contains(*part);
+    let folder = slash && ["/home/", "/Users/", "/root"].iter().any(has);
+    let token = longest >= SHORTEST_TOKEN && text.split(' ').any(is_token);
+    plain && !folder && !token && !["--", "eyJ"].iter().any(has)
 }
 
 /// `scheme://user:secret@host` without what is before the `@`.
