@@ -107,18 +107,21 @@ pub(super) fn kill_marked(token: &str, since: Option<(i32, Duration)>) -> usize 
     /// Within this, a machine does not give out all its numbers.
     const ROUND_TRIP: Duration = Duration::from_secs(60);
     let wanted = format!("{TOKEN}={token}");
-    let mut killed = 0;
+    let (mut killed, mut gone) = (0, BTreeSet::new());
     for _ in 0..ROUNDS {
         let candidates = match since {
             Some((first, age)) if age < ROUND_TRIP => after(first),
             _ => all(),
         };
-        let looks: Vec<Look> = candidates.into_iter().map(|pid| kill_if_marked(pid, &wanted)).collect();
-        killed += looks.iter().filter(|look| **look == Look::Killed).count();
-        if looks.iter().all(|look| *look == Look::Other) {
+        let mut looks: Vec<(i32, Look)> =
+            candidates.into_iter().map(|pid| (pid, kill_if_marked(pid, &wanted))).collect();
+        // What had ended before this round, and is not waited for yet, has started nothing since.
+        looks.retain(|(pid, look)| *look != Look::Other && (*look != Look::Gone || gone.insert(*pid)));
+        killed += looks.iter().filter(|(_, look)| *look == Look::Killed).count();
+        if looks.is_empty() {
             break;
         }
-        if looks.contains(&Look::Loading) {
+        if looks.iter().any(|(_, look)| *look == Look::Loading) {
             // The system fills a new program's memory within microseconds, where it has a processor to do so.
             std::thread::sleep(Duration::from_millis(1));
         }
