@@ -77,7 +77,7 @@ pub fn push(
     let session = Arc::new(Session::open(config.remote(remote)?, config, display.listener()));
     let pushed = transfer::block_on(session.push(store, keys));
     display.finish();
-    let Pushed { results, known_results, blobs, bytes, known_blobs, incomplete } = pushed??;
+    let Pushed { results, known_results, blobs, bytes, sent, known_blobs, incomplete } = pushed??;
     if results == 0 && blobs == 0 && known_results > 0 {
         println!("the remote `{}` has {} already", session.name(), screen::count(known_results, "result"));
     } else {
@@ -86,7 +86,7 @@ pub fn push(
             screen::count(results, "result"),
             session.name(),
             screen::count(blobs, "blob"),
-            screen::bytes(bytes),
+            transfer::sizes(bytes, sent),
             screen::count(known_results, "result"),
             screen::count(known_blobs, "blob")
         );
@@ -115,7 +115,7 @@ fn push_data(
     let names = tracked.iter().map(|item| item.pointer.name).collect();
     let pushed = transfer::block_on(session.push_tracked(store, names));
     display.finish();
-    let PushedData { objects, bytes, known, incomplete } = pushed??;
+    let PushedData { objects, bytes, sent, known, incomplete } = pushed??;
     let (paths, name) =
         (screen::count((tracked.len() - incomplete.len()) as u64, "tracked path"), session.name());
     if objects == 0 && incomplete.len() < tracked.len() {
@@ -124,7 +124,7 @@ fn push_data(
         println!(
             "pushed {paths} to the remote `{name}`: {} with {}; {known} were there",
             screen::count(objects, "object"),
-            screen::bytes(bytes)
+            transfer::sizes(bytes, sent)
         );
     }
     for item in tracked.iter().filter(|item| incomplete.contains(&item.pointer.name)) {

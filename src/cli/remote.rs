@@ -49,8 +49,11 @@ struct AddArgs {
     /// Folder that keeps a copy of what passes (objects up to 8 MiB) and is asked first
     #[arg(long, value_name = "FOLDER")]
     cache: Option<String>,
-    /// Keep tracked data where DVC 3 puts it, so that `dvc pull` reads it, and what `dvc push` wrote is read here
-    #[arg(long)]
+    /// How content lies in it, unless it has some already: gathered in packs, one object a file, or versioned data as DVC 3 keeps it
+    #[arg(long, value_name = "LAYOUT", value_parser = ["packed", "native", "dvc"])]
+    layout: Option<String>,
+    /// Keep tracked data where DVC 3 puts it, so that `dvc pull` reads it, and what `dvc push` wrote is read here (`--layout dvc`)
+    #[arg(long, conflicts_with = "layout")]
     dvc: bool,
     /// Refuse to push to it
     #[arg(long)]
@@ -102,7 +105,7 @@ fn add(config: &Config, args: &AddArgs) -> Result<Exit, CliError> {
         region: args.region.clone(),
         profile: args.profile.clone(),
         cache: args.cache.clone(),
-        dvc: args.dvc,
+        layout: if args.dvc { Some("dvc".to_owned()) } else { args.layout.clone() },
         read_only: args.read_only,
         ignore_results: args.ignore_results,
     };
@@ -228,6 +231,7 @@ fn hint(error: &RemoteError) -> Option<String> {
             "`region`, `profile` and `endpoint` are keys of the remote in stagewright.toml"
         }
         RemoteError::Refused { .. }
+        | RemoteError::Stopped
         | RemoteError::BadKey(_)
         | RemoteError::Io { .. }
         | RemoteError::Store(_) => {

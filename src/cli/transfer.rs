@@ -18,6 +18,15 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Requests that go wrong together are worth one line.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
+/// How a transfer tells the size of what was sent: that of the content, and how much less went over where that is so.
+pub fn sizes(bytes: u64, sent: u64) -> String {
+    if sent < bytes {
+        format!("{}, sent as {}", screen::bytes(bytes), screen::bytes(sent))
+    } else {
+        screen::bytes(bytes)
+    }
+}
+
 /// What has been moved so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -77,6 +86,9 @@ impl Transfer {
                 self.bar.inc(bytes);
             }
             TransferEvent::Finished => state.moved.objects += 1,
+            TransferEvent::Distrusted { what } => {
+                self.line(&format!("{} passed over: {what}", style("warning:").yellow().bold()));
+            }
             TransferEvent::Retried { error, attempt, pause } => {
                 if state.last_retry.is_none_or(|last| last.elapsed() >= RETRY_INTERVAL) {
                     state.last_retry = Some(Instant::now());

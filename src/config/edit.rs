@@ -19,8 +19,8 @@ pub struct NewRemote {
     pub profile: Option<String>,
     /// `cache`.
     pub cache: Option<String>,
-    /// `layout = "dvc"`.
-    pub dvc: bool,
+    /// `layout`.
+    pub layout: Option<String>,
     /// `write = false`.
     pub read_only: bool,
     /// `results = "ignore"`.
@@ -50,14 +50,12 @@ impl Config {
                 ("region", &remote.region),
                 ("profile", &remote.profile),
                 ("cache", &remote.cache),
+                ("layout", &remote.layout),
             ];
             for (key, text) in texts {
                 if let Some(text) = text {
                     section[key] = value(text);
                 }
-            }
-            if remote.dvc {
-                section["layout"] = value("dvc");
             }
             if remote.ignore_results {
                 section["results"] = value("ignore");

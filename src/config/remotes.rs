@@ -115,14 +115,16 @@ pub enum Trust {
     Ignore,
 }
 
-/// Where tracked data lies in a remote.
+/// How content lies in a remote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// With all other content, by SHA-256.
+    /// Small files gathered in packs, large ones cut by content. A remote that has something already stays as it is.
     #[default]
+    Packed,
+    /// One object a file, by SHA-256. A remote that has something already stays as it is.
     Native,
-    /// Where DVC 3 puts it, so that `dvc pull` reads what was pushed, and the other way.
+    /// Tracked data where DVC 3 puts it, so that `dvc pull` reads what was pushed, and the other way.
     Dvc,
 }
 
@@ -162,7 +164,7 @@ pub struct RemoteSettings {
     pub cache: Option<PathBuf>,
     /// Whose results count.
     pub results: Trust,
-    /// Where tracked data lies.
+    /// How content lies in it.
     pub layout: Layout,
     /// False refuses every push.
     pub write: bool,

@@ -4,10 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
-use super::{
-    RemoteError, Session, TransferEvent, layout,
-    session::{blocking, each},
-};
+use super::{RemoteError, Session, TransferEvent, layout, session::blocking};
 use crate::{
     digest::Digest,
     store::{Artifact, ArtifactKind, LocalStore, StoreError},
@@ -44,7 +41,7 @@ impl Session {
         let missing: Vec<Digest> = blobs.difference(&present).copied().collect();
         let bytes = missing.iter().map(Digest::size).sum();
         self.tell(TransferEvent::Planned { objects: missing.len() as u64, bytes });
-        each(missing, |digest| Arc::clone(self).upload(store.clone(), digest, layout::blob(&digest))).await?;
+        self.send(store, missing, Vec::new()).await?;
         let text = serde_json::to_vec(&artifact).map_err(|error| RemoteError::Format {
             place: self.place(),
             key: layout::blob(&artifact.digest),

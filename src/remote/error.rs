@@ -126,6 +126,9 @@ pub enum RemoteError {
         /// Its name.
         name: String,
     },
+    /// What was to be sent is not wanted any more, because something else failed, which is told instead.
+    #[error("stopped")]
+    Stopped,
     /// A name that has no place in a remote.
     #[error("`{0}` is no name for an object")]
     BadKey(String),

@@ -2,17 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    PART_SIZE, RemoteError, Session, TransferEvent, layout,
-    session::{blocking, each},
-};
+use super::{RemoteError, Session, TransferEvent, layout, session::blocking};
 use crate::{
     digest::Digest,
     store::{Artifact, ArtifactKind, Entry, LocalStore, Tree},
 };
-
-/// Bytes of a listing or result above which it is a lie: a listing of a million files has about 200 MB.
-const LARGEST_LISTING: u64 = 1 << 30;
 
 /// What a fetch brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,15 +78,15 @@ impl Session {
         if fetched.blobs > 0 {
             self.tell(TransferEvent::Planned { objects: fetched.blobs, bytes: fetched.bytes });
         }
-        each(missing, |digest| Arc::clone(self).download(store.clone(), digest)).await?;
+        self.bring(store, missing).await?;
         Ok(fetched)
     }
 
     /// Whether the remote has what a result leads to: files, and listings of folders. What a listing names is not asked for one by
     /// one, as it was there before the listing came.
-    pub(super) async fn has_artifacts(&self, entry: &Entry) -> Result<bool, RemoteError> {
+    pub(super) async fn has_artifacts(self: &Arc<Self>, entry: &Entry) -> Result<bool, RemoteError> {
         for artifact in &entry.artifacts {
-            if self.head(&layout::blob(&artifact.digest)).await? != Some(artifact.digest.size()) {
+            if !self.has_blob(&artifact.digest).await? {
                 return Ok(false);
             }
         }
@@ -116,27 +110,13 @@ impl Session {
     }
 
     /// A folder's listing in the remote, checked.
-    pub(super) async fn read_tree(&self, digest: &Digest) -> Result<Tree, RemoteError> {
-        let key = layout::blob(digest);
-        let format = |reason: String| RemoteError::Format {
+    pub(super) async fn read_tree(self: &Arc<Self>, digest: &Digest) -> Result<Tree, RemoteError> {
+        let bytes = self.read_blob(digest).await?;
+        Tree::decode(&bytes).map_err(|reason| RemoteError::Format {
             place: self.place(),
-            key: key.clone(),
+            key: layout::blob(digest),
             what: "a folder's listing",
             reason,
-        };
-        if digest.size() > LARGEST_LISTING {
-            return Err(format(format!("{} bytes are too many", digest.size())));
-        }
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < digest.size() {
-            let start = bytes.len() as u64;
-            let range = start..(start + PART_SIZE).min(digest.size());
-            let piece = self.ask(range.end - start, |objects| objects.get(&key, Some(range.clone())));
-            bytes.extend_from_slice(&piece.await?);
-        }
-        if Digest::of(&bytes) != *digest {
-            return Err(self.corrupt(&key, format!("its content is {}", Digest::of(&bytes))));
-        }
-        Tree::decode(&bytes).map_err(format)
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! Where things lie in a remote. `docs/remotes.md` describes it for people.
 //!
 //! ```text
-//! stagewright-remote.json     {"format": 1, "layout": "native"}
-//! blobs-v1/ab/cdef…           content by SHA-256
+//! stagewright-remote.json     {"format": 1, "layout": "packed"}, or "native"
+//! blobs-v1/ab/cdef…           content by SHA-256, layout `native`
+//! packs-v1/, indexes-v1/      content in packs, layout `packed`: see `packed`
 //! actions-v1/ab/cdef….json    an action result by action key
 //! md5-v1/ab/cdef…[.dir]       tracked data, layout `native`: which blobs an MD5 of DVC means
 //! files/md5/ab/cdef…[.dir]    tracked data, layout `dvc`: the bytes, where DVC 3 puts them
@@ -12,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Key;
-use crate::{digest::Digest, track::ObjectName};
+use crate::{config::Layout, digest::Digest, track::ObjectName};
 
 /// Version of the layout that this release writes, and the newest that it reads.
 ///
@@ -21,6 +22,12 @@ pub const FORMAT: u32 = 1;
 
 /// What all blobs' keys begin with.
 pub(super) const BLOBS: &str = "blobs-v1/";
+
+/// What all packs' keys begin with.
+pub(super) const PACKS: &str = "packs-v1/";
+
+/// What all keys of indexes begin with.
+pub(super) const INDEXES: &str = "indexes-v1/";
 
 /// What all keys of DVC's files begin with.
 pub(super) const DVC_FILES: &str = "files/md5/";
@@ -34,8 +41,41 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    pub(super) fn ours() -> Self {
-        Self { format: u64::from(FORMAT), layout: "native".to_owned() }
+    pub(super) fn of(how: Arrangement) -> Self {
+        Self { format: u64::from(FORMAT), layout: how.name().to_owned() }
+    }
+}
+
+/// How content lies in a remote. The remote says it itself, from its first push on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrangement {
+    /// One object a blob.
+    Native,
+    /// Blobs in packs.
+    Packed,
+}
+
+impl Arrangement {
+    const ALL: [Self; 2] = [Self::Native, Self::Packed];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Packed => "packed",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| how.name() == name)
+    }
+
+    /// What a remote becomes that has nothing yet.
+    pub(super) fn wanted(layout: Layout) -> Self {
+        match layout {
+            Layout::Native => Self::Native,
+            // Data lies where DVC looks for it; what DVC does not know need not lie one by one.
+            Layout::Packed | Layout::Dvc => Self::Packed,
+        }
     }
 }
 
@@ -44,8 +84,20 @@ pub(super) fn marker() -> Key {
 }
 
 pub(super) fn blob(digest: &Digest) -> Key {
-    let hex = digest.hex();
-    Key::ours(format!("{BLOBS}{}/{}", &hex[..2], &hex[2..]))
+    sharded(BLOBS, &digest.hex())
+}
+
+/// The key of a name in hex: divided after two digits, so that no folder gets too full.
+pub(super) fn sharded(prefix: &str, hex: &str) -> Key {
+    Key::ours(format!("{prefix}{}/{}", &hex[..2], &hex[2..]))
+}
+
+/// The SHA-256 that a key below this prefix names; none for any other key.
+pub(super) fn hash_of(key: &Key, prefix: &str) -> Option<[u8; 32]> {
+    let (shard, rest) = key.as_str().strip_prefix(prefix)?.split_once('/')?;
+    let mut hash = [0; 32];
+    hex::decode_to_slice(format!("{shard}{rest}"), &mut hash).ok()?;
+    (sharded(prefix, &hex::encode(hash)) == *key).then_some(hash)
 }
 
 pub(super) fn result(key: &Digest) -> Key {
@@ -66,15 +118,15 @@ pub(super) fn alias(name: &ObjectName) -> Key {
 
 /// The object's name is the digest of its content, so it never changes.
 pub(super) fn is_fixed(key: &Key) -> bool {
-    hash(key).is_some()
+    content(key).is_some()
 }
 
 /// The bytes are those that the object's name promises; nothing is promised by other names.
 pub(super) fn is_intact(key: &Key, bytes: &[u8]) -> bool {
-    hash(key).is_none_or(|hash| hash == Digest::of(bytes).hex())
+    content(key).is_none_or(|hash| hash == *Digest::of(bytes).hash())
 }
 
-fn hash(key: &Key) -> Option<String> {
-    let (shard, rest) = key.as_str().strip_prefix(BLOBS)?.split_once('/')?;
-    Some(format!("{shard}{rest}"))
+/// SHA-256 of the content that a key promises.
+fn content(key: &Key) -> Option<[u8; 32]> {
+    [BLOBS, PACKS, INDEXES].iter().find_map(|prefix| hash_of(key, prefix))
 }

@@ -11,6 +11,7 @@
 //! Bytes prove themselves: a blob's name is its SHA-256, and it is compared on the way out and on the way in. A result (which
 //! outputs an action gave) does not; whether a remote's results count is a setting.
 
+mod blobs;
 mod check;
 mod checkpoint;
 mod document;
@@ -22,6 +23,7 @@ mod layout;
 mod note;
 mod objects;
 mod pace;
+mod packed;
 mod present;
 mod push;
 mod s3;

@@ -1,12 +1,11 @@
 //! Which objects a remote has.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Key, RemoteError, Session, layout, session::each};
-use crate::digest::Digest;
+use super::{Key, RemoteError, Session, session::each};
 
 /// Up to this many objects are asked for one by one without thinking about it.
 const FEW: usize = 64;
@@ -14,16 +13,6 @@ const FEW: usize = 64;
 const PAGE: usize = 1000;
 
 impl Session {
-    /// Those of the blobs that are there with the right size.
-    pub(super) async fn present(
-        self: &Arc<Self>,
-        blobs: &BTreeSet<Digest>,
-    ) -> Result<BTreeSet<Digest>, RemoteError> {
-        let sizes = self.sizes(layout::BLOBS, blobs.iter().map(layout::blob).collect()).await?;
-        let there = |digest: &Digest| sizes.get(&layout::blob(digest)) == Some(&digest.size());
-        Ok(blobs.iter().copied().filter(there).collect())
-    }
-
     /// Sizes of those objects that are there. All keys begin with `prefix`, and a hash in hex follows. Asks for each, or lists all
     /// that the remote has, whatever takes fewer requests.
     pub(super) async fn sizes(

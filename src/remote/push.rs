@@ -31,6 +31,8 @@ pub struct Pushed {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes that went to the remote for them; fewer where they were packed together or shared pieces with what was there.
+    pub sent: u64,
     /// Blobs that were there already.
     pub known_blobs: u64,
     /// Keys whose result is not whole in this store, so that it was not pushed.
@@ -66,12 +68,8 @@ impl Session {
         let missing: Vec<Digest> = all.difference(&present).copied().collect();
         let bytes = missing.iter().map(Digest::size).sum();
         self.tell(TransferEvent::Planned { objects: missing.len() as u64, bytes });
-        for wave in [&load.blobs, &load.trees] {
-            let of_wave = missing.iter().copied().filter(|digest| wave.contains(digest));
-            each(of_wave, |digest| Arc::clone(self).upload(store.clone(), digest, layout::blob(&digest)))
-                .await?;
-        }
-        self.ask(0, |objects| objects.settle()).await?;
+        let (listings, files) = missing.iter().partition(|digest| load.trees.contains(digest));
+        let sent = self.send(store, files, listings).await?;
         let written = Arc::new(AtomicU64::new(0));
         let results = load.entries.len() as u64;
         each(load.entries, |(key, entry)| {
@@ -91,6 +89,7 @@ impl Session {
             known_results: results - written,
             blobs: missing.len() as u64,
             bytes,
+            sent,
             known_blobs: present.len() as u64,
             incomplete: load.incomplete,
         })

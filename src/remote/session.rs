@@ -4,20 +4,22 @@ use std::{
     fmt,
     future::Future,
     hash::{BuildHasher, Hasher, RandomState},
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OnceCell, Semaphore, SemaphorePermit},
     task::JoinSet,
 };
 
 use super::{
     Folder, Key, PART_SIZE, RemoteError, S3, Tiered,
-    layout::{self, FORMAT, Marker},
+    layout::{self, Arrangement, FORMAT, Marker},
     objects::{Objects, Pending, When},
     pace::Limit,
+    packed::Known,
 };
 use crate::config::{Config, Layout, RemoteName, RemoteSettings, RemoteUrl, Trust};
 
@@ -46,6 +48,11 @@ pub enum TransferEvent {
     },
     /// An object has arrived whole.
     Finished,
+    /// Something in the remote is not what it should be, and is passed over.
+    Distrusted {
+        /// What, and why.
+        what: String,
+    },
     /// Something went wrong and is tried again.
     Retried {
         /// What went wrong.
@@ -93,6 +100,10 @@ pub struct Session {
     write: bool,
     trust: Trust,
     layout: Layout,
+    /// How the remote says that it is arranged, once it has been asked.
+    arrangement: OnceCell<Arrangement>,
+    known: Known,
+    copies: Option<PathBuf>,
     limit: Limit,
     memory: Semaphore,
     retry: Retry,
@@ -122,6 +133,7 @@ impl Session {
             .with_write(settings.write)
             .with_layout(settings.layout)
             .with_trust(settings.results)
+            .with_copies(config.store_dir.join("remotes-v1"))
     }
 
     /// A session over any objects, which may be written and whose results count.
@@ -131,7 +143,10 @@ impl Session {
             objects,
             write: true,
             trust: Trust::Use,
-            layout: Layout::Native,
+            layout: Layout::default(),
+            arrangement: OnceCell::new(),
+            known: Known::default(),
+            copies: None,
             limit: Limit::new(MOST_REQUESTS),
             memory: Semaphore::new(MEMORY_UNITS as usize),
             retry: Retry::default(),
@@ -155,15 +170,29 @@ impl Session {
         Self { trust, ..self }
     }
 
-    /// With tracked data in this layout.
+    /// Keeps copies of the remote's indexes in that folder.
+    #[must_use]
+    pub fn with_copies(self, folder: PathBuf) -> Self {
+        Self { copies: Some(folder), ..self }
+    }
+
+    /// In this layout: tracked data in any case, all other content where the remote has none yet.
     #[must_use]
     pub fn with_layout(self, layout: Layout) -> Self {
         Self { layout, ..self }
     }
 
-    /// The layout of tracked data.
     pub(super) fn layout(&self) -> Layout {
         self.layout
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Where copies of indexes are kept.
+    pub(super) fn copies_in(&self) -> Option<&Path> {
+        self.copies.as_deref()
     }
 
     /// Name of the remote.
@@ -237,10 +266,22 @@ impl Session {
 
     /// Refuses a remote that a later release wrote; true when the remote says that it is one of ours.
     pub async fn check_format(&self) -> Result<bool, RemoteError> {
+        Ok(self.read_marker().await?.is_some())
+    }
+
+    /// How the remote is arranged: as it says, or as it will be by the first push.
+    pub(super) async fn arrangement(&self) -> Result<Arrangement, RemoteError> {
+        if let Some(known) = self.arrangement.get() {
+            return Ok(*known);
+        }
+        Ok(self.read_marker().await?.unwrap_or_else(|| Arrangement::wanted(self.layout)))
+    }
+
+    async fn read_marker(&self) -> Result<Option<Arrangement>, RemoteError> {
         let key = layout::marker();
         let bytes = match self.ask(0, |objects| objects.get(&key, None)).await {
             Ok(bytes) => bytes,
-            Err(RemoteError::NotFound { .. }) => return Ok(false),
+            Err(RemoteError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let format = |reason: String| RemoteError::Format {
@@ -253,10 +294,12 @@ impl Session {
         if marker.format > u64::from(FORMAT) {
             return Err(RemoteError::Newer { place: self.place(), found: marker.format, readable: FORMAT });
         }
-        if marker.layout != Marker::ours().layout {
-            return Err(format(format!("the layout `{}` is not known to this release", marker.layout)));
-        }
-        Ok(true)
+        let known = Arrangement::named(&marker.layout);
+        let known = known
+            .ok_or_else(|| format(format!("the layout `{}` is not known to this release", marker.layout)))?;
+        // Whoever was first has set it.
+        let _ = self.arrangement.set(known);
+        Ok(Some(known))
     }
 
     /// Makes sure that the remote may be written and says what it is.
@@ -265,9 +308,12 @@ impl Session {
             return Err(RemoteError::ReadOnly { name: self.name.to_string() });
         }
         if !self.check_format().await? {
-            let bytes = serde_json::to_vec(&Marker::ours()).unwrap_or_default();
+            let marker = Marker::of(Arrangement::wanted(self.layout));
+            let bytes = serde_json::to_vec(&marker).unwrap_or_default();
             let key = layout::marker();
             self.ask(0, |objects| objects.put(&key, bytes.clone().into(), When::Absent)).await?;
+            // Another machine may have been first, and want another layout.
+            self.check_format().await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Tracked data between the store and a remote, in the layout that the remote has for it.
 //!
-//! In the layout `dvc` the bytes lie where DVC 3 puts them, so one remote serves both tools. In the layout `native` they are blobs
-//! like all others, and an alias says which blob an MD5 means.
+//! In the layout `dvc` the bytes lie where DVC 3 puts them, so one remote serves both tools. In the others they are blobs like all
+//! others, and an alias says which blob an MD5 means.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +31,8 @@ pub struct PushedData {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes that went to the remote for them; fewer where they were packed together or shared pieces with what was there.
+    pub sent: u64,
     /// Objects that were there already.
     pub known: u64,
     /// Data that is not whole in this store, so that it was not pushed.
@@ -71,13 +73,19 @@ impl Session {
             let store = store.clone();
             blocking(move || load(&store, names, layout)).await?
         };
-        let prefix = if layout == Layout::Dvc { layout::DVC_FILES } else { layout::BLOBS };
-        let keys: Vec<Key> = load.files.keys().chain(load.listings.keys()).cloned().collect();
-        let count = keys.len() as u64;
-        let sizes = self.sizes(prefix, keys).await?;
+        let count = (load.files.len() + load.listings.len()) as u64;
+        let there: BTreeSet<Key> = if layout == Layout::Dvc {
+            let all: BTreeMap<&Key, &Digest> = load.files.iter().chain(&load.listings).collect();
+            let sizes = self.sizes(layout::DVC_FILES, all.keys().copied().cloned().collect()).await?;
+            let whole = |(key, size): &(Key, u64)| all.get(key).is_some_and(|digest| digest.size() == *size);
+            sizes.into_iter().filter(whole).map(|(key, _)| key).collect()
+        } else {
+            let all = load.files.values().chain(load.listings.values()).copied().collect();
+            self.present(&all).await?.iter().map(layout::blob).collect()
+        };
         let mut pushed = PushedData { incomplete: load.incomplete, ..PushedData::default() };
         let missing = |wave: BTreeMap<Key, Digest>| -> Vec<(Key, Digest)> {
-            wave.into_iter().filter(|(key, digest)| sizes.get(key) != Some(&digest.size())).collect()
+            wave.into_iter().filter(|(key, _)| !there.contains(key)).collect()
         };
         let waves = [missing(load.files), missing(load.listings)];
         for (_, digest) in waves.iter().flatten() {
@@ -86,9 +94,15 @@ impl Session {
         }
         pushed.known = count - pushed.objects;
         self.tell(TransferEvent::Planned { objects: pushed.objects, bytes: pushed.bytes });
-        for wave in waves {
-            each(wave, |(key, digest)| Arc::clone(self).upload(store.clone(), digest, key)).await?;
-            self.ask(0, |objects| objects.settle()).await?;
+        if layout == Layout::Dvc {
+            pushed.sent = pushed.bytes;
+            for wave in waves {
+                each(wave, |(key, digest)| Arc::clone(self).upload(store.clone(), digest, key)).await?;
+                self.ask(0, |objects| objects.settle()).await?;
+            }
+        } else {
+            let [files, listings] = waves.map(|wave| wave.into_iter().map(|(_, digest)| digest).collect());
+            pushed.sent = self.send(store, files, listings).await?;
         }
         each(load.aliases, |(name, alias)| {
             let session = Arc::clone(self);
@@ -128,7 +142,7 @@ impl Session {
             }
             let found = match self.layout() {
                 Layout::Dvc => self.fetch_dvc(store, name, &mut fetched).await?,
-                Layout::Native => self.fetch_native(store, name, &mut fetched).await?,
+                Layout::Packed | Layout::Native => self.fetch_aliased(store, name, &mut fetched).await?,
             };
             if !found {
                 fetched.absent.push(*name);
@@ -137,7 +151,7 @@ impl Session {
         Ok(fetched)
     }
 
-    async fn fetch_native(
+    async fn fetch_aliased(
         self: &Arc<Self>,
         store: &LocalStore,
         name: &ObjectName,
@@ -329,7 +343,7 @@ fn load(store: &LocalStore, names: Vec<ObjectName>, layout: Layout) -> Result<Lo
                 load.files.extend(files.into_iter().map(|(md5, digest)| (key(md5), digest)));
                 load.listings.extend(alias.listing.map(|listing| (layout::dvc(&name), listing)));
             }
-            Layout::Native => {
+            Layout::Packed | Layout::Native => {
                 load.files.extend(files.into_iter().map(|(_, digest)| (layout::blob(&digest), digest)));
                 if name.folder {
                     let listings = alias.listing.into_iter().chain([alias.artifact.digest]);

@@ -87,6 +87,11 @@ impl Incoming {
             .collect()
     }
 
+    /// This piece has arrived.
+    pub fn has(&self, piece: &Range<u64>) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).0.contains(&(piece.start, piece.end))
+    }
+
     /// Writes a piece.
     pub fn write(&self, start: u64, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all_at(bytes, start).map_err(StoreError::io("write", &self.path))?;

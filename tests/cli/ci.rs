@@ -125,7 +125,7 @@ fn separate_runners_that_share_only_a_bucket_get_what_one_machine_gets() {
     server.forget();
     let second = runner(Event::Push).only("plan").run();
     assert_eq!(second.table(), "plan: success\n");
-    assert_eq!((server.count("GET", "/blobs-v1/"), server.count("PUT", "/")), (0, 0));
+    assert_eq!((server.count("GET", "/packs-v1/"), server.count("PUT", "/")), (0, 0));
     let second = runner(Event::Push).run();
     assert_snapshot!(second.table(), @r"
     plan: success
@@ -165,7 +165,7 @@ fn separate_runners_that_share_only_a_bucket_get_what_one_machine_gets() {
     pull-request: success
     ");
     assert_eq!(server.count("PUT", "/") + server.count("POST", "/") + server.count("DELETE", "/"), 0);
-    assert!(server.count("GET", "/blobs-v1/") > 0, "what the branch made is reused");
+    assert!(server.count("GET", "/packs-v1/") > 0, "what the branch made is reused");
     let summary = pull.summary("pull-request");
     assert!(summary.contains("| bench | size | 6 kB | 5 kB | +20 % |"), "{summary}");
 }

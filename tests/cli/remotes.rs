@@ -27,7 +27,8 @@ fn sizeless(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     let mut out = Vec::new();
     for (index, word) in words.iter().enumerate() {
-        let after_with = index > 0 && words[index - 1] == "with" && word.parse::<f64>().is_ok();
+        let after_with =
+            index > 0 && ["with", "as"].contains(&words[index - 1]) && word.parse::<f64>().is_ok();
         out.push(if after_with { "<size>" } else { word });
     }
     out.join(" ")

@@ -16,26 +16,27 @@ use stagewright::{
 };
 
 use super::{
-    places::{Place, Shelf, client, s3, session},
+    places::{LAYOUTS, Place, Shelf, client, s3, session, session_in},
     server::{Fault, Seen, Server, files},
 };
 
 const LARGE: usize = PART_SIZE as usize * 3 + 77;
 
 /// Every request fails now and then in this way, and everything comes to a good end.
-async fn weathers(fault: impl Fn(&Seen) -> Option<Fault> + Send + Clone + 'static) -> Server {
-    let place = s3("p");
-    let server = place.server.unwrap();
-    let (here, there) = (Shelf::new(), Shelf::new());
-    let key = here.result("a", 20, LARGE);
-    let remote = session(place.objects);
-    server.fail(fault.clone());
-    let pushed = remote.push(&here.store, vec![key]).await.unwrap();
-    // A result whose answer was lost is found there the second time.
-    assert_eq!((pushed.results + pushed.known_results, pushed.incomplete.len()), (1, 0));
-    remote.fetch_result(&there.store, &key).await.unwrap().unwrap();
-    there.assert_has(&key);
-    server
+async fn weathers(fault: impl Fn(&Seen) -> Option<Fault> + Send + Clone + 'static) {
+    for layout in LAYOUTS {
+        let place = s3("p");
+        let server = place.server.unwrap();
+        let (here, there) = (Shelf::new(), Shelf::new());
+        let key = here.result("a", 20, LARGE);
+        let remote = session_in(place.objects, layout);
+        server.fail(fault.clone());
+        let pushed = remote.push(&here.store, vec![key]).await.unwrap();
+        // A result whose answer was lost is found there the second time.
+        assert_eq!((pushed.results + pushed.known_results, pushed.incomplete.len()), (1, 0));
+        remote.fetch_result(&there.store, &key).await.unwrap().unwrap();
+        there.assert_has(&key);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,27 +243,34 @@ async fn a_push_that_fails_leaves_no_result_and_goes_on_from_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pushers_at_once_leave_one_whole_result() {
-    let place = s3("");
-    let (one, two) = (Shelf::new(), Shelf::new());
-    let key = one.result("a", 60, LARGE);
-    assert_eq!(two.result("a", 60, LARGE), key);
-    let (first, second) = (session(Arc::clone(&place.objects)), session(Arc::clone(&place.objects)));
-    let (a, b) = tokio::join!(first.push(&one.store, vec![key]), second.push(&two.store, vec![key]));
-    assert!((1..=2).contains(&(a.unwrap().results + b.unwrap().results)));
-    let there = Shelf::new();
-    first.fetch_result(&there.store, &key).await.unwrap().unwrap();
-    there.assert_has(&key);
+    for layout in LAYOUTS {
+        let place = s3("");
+        let (one, two) = (Shelf::new(), Shelf::new());
+        let key = one.result("a", 60, LARGE);
+        assert_eq!(two.result("a", 60, LARGE), key);
+        let (first, second) =
+            (session_in(Arc::clone(&place.objects), layout), session_in(Arc::clone(&place.objects), layout));
+        let (a, b) = tokio::join!(first.push(&one.store, vec![key]), second.push(&two.store, vec![key]));
+        assert!((1..=2).contains(&(a.unwrap().results + b.unwrap().results)));
+        let there = Shelf::new();
+        first.fetch_result(&there.store, &key).await.unwrap().unwrap();
+        there.assert_has(&key);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_fetchers_of_one_store_share_the_work() {
-    let (place, _here, key, _) = pushed(20, LARGE).await;
-    let there = Shelf::new();
-    let (first, second) = (session(Arc::clone(&place.objects)), session(Arc::clone(&place.objects)));
-    let (a, b) =
-        tokio::join!(first.fetch_result(&there.store, &key), second.fetch_result(&there.store, &key));
-    assert!(a.unwrap().is_some() && b.unwrap().is_some());
-    there.assert_has(&key);
+    for layout in LAYOUTS {
+        let (place, here, there) = (s3(""), Shelf::new(), Shelf::new());
+        let key = here.result("a", 20, LARGE);
+        session_in(Arc::clone(&place.objects), layout).push(&here.store, vec![key]).await.unwrap();
+        let open = || session_in(Arc::clone(&place.objects), layout);
+        let (first, second) = (open(), open());
+        let (a, b) =
+            tokio::join!(first.fetch_result(&there.store, &key), second.fetch_result(&there.store, &key));
+        assert!(a.unwrap().is_some() && b.unwrap().is_some());
+        there.assert_has(&key);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

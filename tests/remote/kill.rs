@@ -35,7 +35,7 @@ struct Project {
 }
 
 impl Project {
-    fn new(server: &Server) -> Self {
+    fn new(server: &Server, layout: &str) -> Self {
         let programs = tempfile::tempdir().unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_stagewright"));
         fs::copy(built, programs.path().join("stagewright")).unwrap();
@@ -43,7 +43,7 @@ impl Project {
         fs::copy(fake, programs.path().join("stagewright-stage-fake")).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let settings = format!(
-            "[sync]\nremote = 'lab'\n[remotes.lab]\nurl = 's3://bucket/kill'\nendpoint = '{}'\nregion = 'here'\n",
+            "[sync]\nremote = 'lab'\n[remotes.lab]\nurl = 's3://bucket/kill'\nendpoint = '{}'\nregion = 'here'\nlayout = '{layout}'\n",
             server.endpoint()
         );
         fs::write(folder.path().join("stagewright.toml"), settings).unwrap();
@@ -91,8 +91,14 @@ fn kill_after(server: &Server, requests: usize, mut child: Child) {
 
 #[test]
 fn a_killed_push_and_a_killed_pull_lose_nothing() {
+    for layout in ["native", "packed"] {
+        lose_nothing(layout);
+    }
+}
+
+fn lose_nothing(layout: &str) {
     let server = Server::start();
-    let here = Project::new(&server);
+    let here = Project::new(&server, layout);
     here.run(&["run"]);
     let results = here.store().all_entries().unwrap();
     assert_eq!(results.len(), 2);
@@ -100,7 +106,7 @@ fn a_killed_push_and_a_killed_pull_lose_nothing() {
     for requests in [1, 4, 8, 12] {
         kill_after(&server, requests, here.start(&["push"]));
         // Whatever result is there is there with all its bytes.
-        let there = Project::new(&server);
+        let there = Project::new(&server, layout);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let remote = session(std::sync::Arc::new(client(&server, "kill")));
@@ -111,7 +117,7 @@ fn a_killed_push_and_a_killed_pull_lose_nothing() {
     }
     here.run(&["push"]);
     assert!(files(&server.bucket()).iter().filter(|name| name.contains("actions-v1")).count() == 2);
-    let there = Project::new(&server);
+    let there = Project::new(&server, layout);
     for requests in [1, 3, 5, 7, 9] {
         kill_after(&server, requests, there.start(&["pull"]));
         assert_eq!(there.store().verify(|_| {}).unwrap().damage, []);

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod conformance;
+mod dying;
 mod faults;
 mod kill;
+mod packed;
 mod places;
 mod server;
 mod tracked;

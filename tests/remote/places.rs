@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use aws_sdk_s3::config::Credentials;
 use stagewright::{
-    config::{Config, Environment, RemoteUrl},
+    config::{Config, Environment, Layout, RemoteUrl},
     digest::Digest,
     remote::{Folder, Objects, Retry, S3, Session, Tiered, TransferEvent},
     store::{Artifact, ArtifactKind, Entry, LocalStore},
@@ -23,6 +23,13 @@ pub struct Place {
 
 pub fn every_kind() -> Vec<Place> {
     vec![folder(), s3("some/prefix"), s3(""), tiered()]
+}
+
+pub fn every_kind_and_layout() -> Vec<(Place, Layout)> {
+    LAYOUTS
+        .into_iter()
+        .flat_map(|layout| every_kind().into_iter().map(move |place| (place, layout)))
+        .collect()
 }
 
 pub fn folder() -> Place {
@@ -57,16 +64,23 @@ pub fn client(server: &Server, prefix: &str) -> S3 {
     S3::new(settings, bucket, prefix, None).with_credentials(credentials)
 }
 
-/// A session that tries again at once.
+/// How content may lie in a remote.
+pub const LAYOUTS: [Layout; 2] = [Layout::Native, Layout::Packed];
+
+/// A session that tries again at once, over a remote with an object for each blob.
 pub fn session(objects: Arc<dyn Objects>) -> Arc<Session> {
+    session_in(objects, Layout::Native)
+}
+
+/// A session that tries again at once.
+pub fn session_in(objects: Arc<dyn Objects>, layout: Layout) -> Arc<Session> {
     let retry = Retry {
         attempts: 6,
         first_pause: Duration::from_millis(2),
         longest_pause: Duration::from_millis(20),
     };
-    Arc::new(
-        Session::over("test".parse().unwrap(), objects, Arc::new(|_: TransferEvent| {})).with_retry(retry),
-    )
+    let session = Session::over("test".parse().unwrap(), objects, Arc::new(|_: TransferEvent| {}));
+    Arc::new(session.with_layout(layout).with_retry(retry))
 }
 
 /// A store in a folder of its own.
@@ -83,6 +97,21 @@ impl Shelf {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A result of what lies in the work folder.
+    pub fn result_of(&self, name: &str, write: impl FnOnce(&Path)) -> Digest {
+        let work = self.folder.path().join("work");
+        let _ = fs::remove_dir_all(&work);
+        fs::create_dir_all(&work).unwrap();
+        write(&work);
+        let entry = Entry {
+            artifacts: vec![self.store.ingest(&work).unwrap()],
+            body: serde_json::json!({ "name": name }),
+        };
+        let key = Digest::of(format!("key of {name}").as_bytes());
+        self.store.put_entry(&key, &entry).unwrap();
+        key
     }
 
     /// A result with a folder of so many small files, one file of `large` bytes, and a log.

@@ -1,4 +1,4 @@
-//! Tracked data over remotes in both layouts.
+//! Tracked data over remotes in every layout.
 
 use std::{fs, sync::Arc};
 
@@ -61,7 +61,7 @@ fn names(tracked: &[Tracked]) -> Vec<ObjectName> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_clone_pushes_another_checks_out() {
-    for layout in [Layout::Dvc, Layout::Native] {
+    for layout in [Layout::Dvc, Layout::Native, Layout::Packed] {
         for place in every_kind() {
             let (here, there) = (Tree::new(), Tree::new());
             for index in 0..80 {
