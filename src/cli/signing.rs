@@ -113,6 +113,12 @@ impl From<LineageError> for CliError {
                 Self::user(text).hint(format!("these failed: {}", failed.join(", ")))
             }
             LineageError::NotFailed { .. } => Self::user(text).hint("only what failed can be waived"),
+            LineageError::NoP256 { .. } => Self::user(text).hint(
+                "OpenSSF Model Signing takes no other kind; `stagewright key new NAME --algorithm ecdsa-p256` makes one",
+            ),
+            LineageError::NoCheckpoint => {
+                Self::user(text).hint("a run that comes to its end makes one: `stagewright run`")
+            }
             LineageError::Lost(_) => {
                 Self::environment(text).hint("it may still be where the result was made, or on the remote")
             }

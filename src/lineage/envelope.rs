@@ -54,6 +54,11 @@ impl Envelope {
         self.signatures.push(Signature { keyid: key.to_string(), sig: Base64::encode_string(signature) });
     }
 
+    /// Adds a signature that does not say whose it is.
+    pub(super) fn add_unnamed(&mut self, signature: &[u8]) {
+        self.signatures.push(Signature { keyid: String::new(), sig: Base64::encode_string(signature) });
+    }
+
     /// Reads an envelope. `what` names it in errors.
     pub fn decode(what: &str, bytes: &[u8]) -> Result<Self, LineageError> {
         let wrong = |reason: String| LineageError::Statement { what: what.to_owned(), reason };

@@ -82,6 +82,12 @@ pub enum LineageError {
         /// Why no key can be used.
         reason: String,
     },
+    /// A signature of this kind needs an ECDSA P-256 key.
+    #[error("no ECDSA P-256 key can sign here: {reason}")]
+    NoP256 {
+        /// Why not.
+        reason: String,
+    },
     /// A stored statement is not one.
     #[error("{what} is not a statement: {reason}")]
     Statement {
@@ -136,6 +142,9 @@ pub enum LineageError {
         /// As written.
         gate: String,
     },
+    /// No checkpoint of the ledger has seen a statement.
+    #[error("no checkpoint of the ledger covers all of these statements")]
+    NoCheckpoint,
     /// A statement's blob is not in the store.
     #[error("the statement {0} is not in the store")]
     Lost(Digest),

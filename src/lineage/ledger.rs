@@ -43,6 +43,19 @@ pub enum Kind {
     Decision,
 }
 
+impl Kind {
+    /// What a predicate of this type makes of a statement.
+    pub(super) fn of(predicate_type: &str) -> Option<Self> {
+        match predicate_type {
+            super::PROVENANCE => Some(Self::Stage),
+            super::TEST_RESULT => Some(Self::Test),
+            super::RUN => Some(Self::Run),
+            super::DECISION => Some(Self::Decision),
+            _ => None,
+        }
+    }
+}
+
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{Envelope, Kind, Ledger, LineageError, Provenance, Resource, Statement};
+use super::{Blobs, Envelope, Kind, Ledger, LineageError, Provenance, Resource, Statement};
 use crate::{
     config::Config,
     digest::Digest,
@@ -34,10 +34,16 @@ pub struct Node {
 }
 
 impl Node {
-    fn read(digest: Digest, kind: Kind, store: &LocalStore) -> Result<Self, LineageError> {
+    /// Without a kind, the statement's own type says what it is.
+    fn read(digest: Digest, kind: Option<Kind>, blobs: &dyn Blobs) -> Result<Self, LineageError> {
         let what = format!("the statement {digest}");
-        let envelope = Envelope::decode(&what, &store.read(&digest)?)?;
+        let envelope = Envelope::decode(&what, &blobs.read(&digest)?)?;
         let statement = Statement::from_envelope(&what, &envelope)?;
+        let unknown = || LineageError::Statement {
+            what: what.clone(),
+            reason: format!("its predicate `{}` is not known", statement.predicate_type),
+        };
+        let kind = kind.or_else(|| Kind::of(&statement.predicate_type)).ok_or_else(unknown)?;
         let provenance = match kind {
             Kind::Stage => Some(statement.read(&what)?),
             Kind::Test | Kind::Run | Kind::Decision => None,
@@ -86,7 +92,17 @@ impl Library {
         Self::load_some(ledger, store, |found| found == kind)
     }
 
+    /// Reads these statements; each says itself what it is.
+    pub(super) fn of(statements: impl IntoIterator<Item = Digest>, blobs: &dyn Blobs) -> Self {
+        Self::read(statements.into_iter().map(|digest| (digest, None)), blobs)
+    }
+
     fn load_some(ledger: &Ledger, store: &LocalStore, wanted: impl Fn(Kind) -> bool) -> Self {
+        let entries = ledger.entries().iter().filter(|entry| wanted(entry.kind));
+        Self::read(entries.map(|entry| (entry.statement, Some(entry.kind))), store)
+    }
+
+    fn read(statements: impl Iterator<Item = (Digest, Option<Kind>)>, blobs: &dyn Blobs) -> Self {
         let mut library = Self {
             nodes: Vec::new(),
             by_blob: BTreeMap::new(),
@@ -95,12 +111,10 @@ impl Library {
             broken: Vec::new(),
         };
         let mut seen = BTreeSet::new();
-        for entry in
-            ledger.entries().iter().filter(|entry| wanted(entry.kind) && seen.insert(entry.statement))
-        {
-            match Node::read(entry.statement, entry.kind, store) {
+        for (digest, kind) in statements.filter(|(digest, _)| seen.insert(*digest)) {
+            match Node::read(digest, kind, blobs) {
                 Ok(node) => library.add(node),
-                Err(error) => library.broken.push((entry.statement, error)),
+                Err(error) => library.broken.push((digest, error)),
             }
         }
         library

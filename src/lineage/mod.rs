@@ -12,6 +12,8 @@
 //! Nothing in here runs a stage or prints.
 
 mod attest;
+mod blobs;
+pub mod bundle;
 mod decision;
 mod diff;
 mod envelope;
@@ -34,6 +36,7 @@ pub use attest::{
     Attestor, BUILD_TYPE, LOCAL_BUILDER, RunEnd, RunFacts, RunPredicate, RunStage, StageInput, TreeHead,
     Verdict,
 };
+pub use blobs::Blobs;
 pub use decision::{
     Decided, Decision, DecisionPredicate, FailedGate, Gate, Proposal, Waiver, Waivers, decide, decisions,
     decisions_about, find_failed_gate,
@@ -55,4 +58,7 @@ pub use statement::{
     STATEMENT_TYPE, Statement, TEST_RESULT, TREE, TestResult,
 };
 pub use trust::{FOLDER, Revocation, Standing, TrustPolicy, TrustedKey};
-pub use verify::{Case, Fault, FaultKind, Verification, verify_all, verify_chain, verify_run, verify_since};
+pub use verify::{
+    Case, Fault, FaultKind, Log, Verification, WorkTree, verify_all, verify_chain, verify_chains, verify_run,
+    verify_since,
+};

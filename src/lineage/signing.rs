@@ -126,13 +126,49 @@ impl Signing {
         let mut envelope = Envelope::unsigned(payload_type, payload);
         let message = pre_authentication_encoding(payload_type, payload);
         for signer in &self.signers {
-            let signature = match &signer.means {
-                Means::Key(key) => key.sign(&message),
-                Means::Command(command, public) => ask(command, public, &message)?,
-            };
-            envelope.add(&signer.id, &signature);
+            envelope.add(&signer.id, &signer.means.sign(&message)?);
         }
         Ok(envelope)
+    }
+
+    /// As [`Signing::seal`], with one ECDSA P-256 key alone: the one of this name or id, or the first one. The signature does not name
+    /// its key; the public part comes along.
+    pub fn seal_with_p256(
+        &self,
+        name: Option<&str>,
+        payload_type: &str,
+        payload: &[u8],
+    ) -> Result<(Envelope, PublicKey), LineageError> {
+        let named = name.map(|name| self.clone().only(name)).transpose()?;
+        let mut signers = named.as_ref().unwrap_or(self).signers.iter();
+        let fits = |signer: &&Signer| matches!(signer.means.public(), PublicKey::P256(_));
+        let signer = signers.find(fits).ok_or_else(|| LineageError::NoP256 {
+            reason: match (self.unsigned(), name) {
+                (Some(reason), _) => reason.to_owned(),
+                (None, Some(name)) => format!("`{name}` is an Ed25519 key"),
+                (None, None) => "all keys that can sign here are Ed25519 keys".to_owned(),
+            },
+        })?;
+        let message = pre_authentication_encoding(payload_type, payload);
+        let mut envelope = Envelope::unsigned(payload_type, payload);
+        envelope.add_unnamed(&signer.means.sign(&message)?);
+        Ok((envelope, signer.means.public()))
+    }
+}
+
+impl Means {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, LineageError> {
+        match self {
+            Self::Key(key) => Ok(key.sign(message)),
+            Self::Command(command, public) => ask(command, public, message),
+        }
+    }
+
+    fn public(&self) -> PublicKey {
+        match self {
+            Self::Key(key) => key.public(),
+            Self::Command(_, public) => public.clone(),
+        }
     }
 }
 

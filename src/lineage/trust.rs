@@ -122,9 +122,20 @@ impl TrustPolicy {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LineageError::io("read", &path)(error)),
         };
+        let key = |path: &Path| fs::read_to_string(path).map_err(LineageError::io("read", path));
+        Self::decode(folder, &text, &key).map(Some)
+    }
+
+    /// Reads the policy in a text. `key` gives the text of a key's file, by its path below `folder`.
+    pub(super) fn decode(
+        folder: &Path,
+        text: &str,
+        key: &dyn Fn(&Path) -> Result<String, LineageError>,
+    ) -> Result<Self, LineageError> {
+        let path = folder.join("policy.toml");
         let wrong = |reason: String| LineageError::Policy { path: path.clone(), reason };
         let file: PolicyFile =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+            toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
         if file.format != FORMAT {
             return Err(wrong(format!("its format is `{}`; this release reads `{FORMAT}`", file.format)));
         }
@@ -139,25 +150,33 @@ impl TrustPolicy {
         for (name, KeyFile { id, added, revoked }) in file.keys {
             check_name(&name).map_err(|reason| wrong(format!("keys.{name}: {reason}")))?;
             let path = policy.key_path(&name);
-            let text = fs::read_to_string(&path).map_err(LineageError::io("read", &path))?;
-            let public = PublicKey::from_text(&path.display().to_string(), &text)?;
+            let public = PublicKey::from_text(&path.display().to_string(), &key(&path)?)?;
             let found = public.id()?;
             if found != id {
                 return Err(wrong(format!("keys.{name}: {} has the id {found}, not {id}", path.display())));
             }
             policy.keys.insert(name, TrustedKey { id, public, added, revoked });
         }
-        Ok(Some(policy))
+        Ok(policy)
     }
 
     /// Writes the policy and its keys.
     pub fn save(&self) -> Result<(), LineageError> {
         let folder = self.folder.join("keys");
         fs::create_dir_all(&folder).map_err(LineageError::io("create", &folder))?;
+        let (policy, keys) = self.texts()?;
+        for (name, pem) in keys {
+            write(&self.key_path(&name), &pem)?;
+        }
+        write(&self.folder.join("policy.toml"), &policy)
+    }
+
+    /// The text of the policy's file, and of each key's by its name.
+    pub(super) fn texts(&self) -> Result<(String, BTreeMap<String, String>), LineageError> {
+        let mut texts = BTreeMap::new();
         let mut keys = BTreeMap::new();
         for (name, key) in &self.keys {
-            let path = self.key_path(name);
-            write(&path, &key.public.to_pem()?)?;
+            texts.insert(name.clone(), key.public.to_pem()?);
             let file = KeyFile { id: key.id.clone(), added: key.added, revoked: key.revoked.clone() };
             keys.insert(name.clone(), file);
         }
@@ -169,7 +188,7 @@ impl TrustPolicy {
         };
         let text = toml::to_string(&file)
             .map_err(|error| LineageError::Encode { what: "the trust policy", reason: error.to_string() })?;
-        write(&self.folder.join("policy.toml"), &format!("{HEADER}{text}"))
+        Ok((format!("{HEADER}{text}"), texts))
     }
 
     fn key_path(&self, name: &str) -> PathBuf {
@@ -252,7 +271,7 @@ impl TrustPolicy {
 }
 
 /// Names are file names and are typed on the command line.
-fn check_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+');
     let sound = !name.is_empty() && name.len() <= 64 && name.chars().all(usual) && !name.starts_with('.');
     if sound {

@@ -4,6 +4,7 @@
 mod authors;
 mod bench;
 mod browser;
+mod bundles;
 mod ci;
 mod command;
 mod commands;

@@ -9,8 +9,8 @@ use stagewright::{
     config::{Config, Environment},
     digest::Digest,
     lineage::{
-        self, Algorithm, Case, Entry, Envelope, FOLDER, FaultKind, IN_TOTO, Kind, Ledger, PrivateKey,
-        Revocation, Signing, Statement, TrustPolicy, Verification,
+        self, Algorithm, Case, Entry, Envelope, FOLDER, FaultKind, IN_TOTO, Kind, Ledger, Log, PrivateKey,
+        Revocation, Signing, Statement, TrustPolicy, Verification, WorkTree,
     },
     store::LocalStore,
 };
@@ -45,12 +45,12 @@ fn verify_in(root: &Path, target: Option<&str>) -> Verification {
     };
     let library = lineage::Library::load(&ledger, &store);
     let case = Case {
-        config: &config,
-        store: &store,
-        ledger: &ledger,
+        blobs: &store,
+        log: Log::Ledger(&ledger),
         library: &library,
         policy: policy.as_ref(),
-        sources: true,
+        sources: Some(WorkTree { root: &config.root, store: &store }),
+        bytes: true,
     };
     match target.map(|target| library.find(target, root, &store)) {
         None => lineage::verify_all(&case),
@@ -265,10 +265,16 @@ fn a_ledger_that_was_cut_back_is_betrayed_by_a_kept_checkpoint() {
         let (config, store) = (&signed.project.config, &signed.project.store);
         let (ledger, library) = lineage::open(config, store).unwrap();
         let policy = signed.policy();
-        let case =
-            Case { config, store, ledger: &ledger, library: &library, policy: Some(&policy), sources: true };
+        let case = Case {
+            blobs: store,
+            log: Log::Ledger(&ledger),
+            library: &library,
+            policy: Some(&policy),
+            sources: Some(WorkTree { root: &config.root, store }),
+            bytes: true,
+        };
         let mut found = lineage::verify_all(&case);
-        lineage::verify_since(&case, &kept, &mut found);
+        lineage::verify_since(&case, &ledger, &kept, &mut found);
         kinds(&found)
     };
     assert_eq!(since(), BTreeSet::new());

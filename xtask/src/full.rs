@@ -20,6 +20,9 @@ const TOOLS: &[&str] = &[
     "securesystemslib[crypto]",
     "cyclonedx-python-lib[json-validation]",
     "prov",
+    "model-signing",
+    // `model-signing` needs it and does not say so.
+    "pyopenssl",
 ];
 
 /// The tests that ask them, for nextest.

@@ -4,6 +4,7 @@ mod diff;
 mod export;
 mod impact;
 mod show;
+mod subject;
 mod tree;
 mod verify;
 

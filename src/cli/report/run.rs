@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use stagewright::{
     config::Config,
-    lineage::{self, Case},
+    lineage::{self, Case, Log},
     record::{RunName, RunRecord, find_run, read_run},
     report::{self, Gathering, RunReport},
     store::LocalStore,
@@ -41,13 +41,13 @@ pub fn gathered(config: &Config, record: &RunRecord, verify: bool) -> Result<Run
     let (ledger, library) = lineage::open(config, &store)?;
     let policy = signing::policy(config)?;
     let case = Case {
-        config,
-        store: &store,
-        ledger: &ledger,
+        blobs: &store,
+        log: Log::Ledger(&ledger),
         library: &library,
         policy: policy.as_ref(),
         // What has become of the data since is not the run's.
-        sources: false,
+        sources: None,
+        bytes: true,
     };
     let gathering = Gathering {
         state_dir: &config.state_dir,

@@ -3,11 +3,15 @@
 //! Derived from the statements, which stay what counts: only the in-toto bundle holds them with their signatures.
 
 mod cyclonedx;
+mod oms;
+mod openlineage;
 mod prov;
 
 use std::collections::BTreeSet;
 
 pub use cyclonedx::cyclonedx;
+pub use oms::oms;
+pub use openlineage::openlineage;
 pub use prov::prov;
 
 use super::{Kind, Library, LineageError, Node, Resource};
@@ -29,7 +33,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The files and folders that are meant.
-    fn resources(&self) -> impl Iterator<Item = &'a Resource> {
+    pub(super) fn resources(&self) -> impl Iterator<Item = &'a Resource> {
         let wanted = self.sha256;
         let subjects = self.node.statement.subject.iter();
         subjects.filter(move |one| match wanted {

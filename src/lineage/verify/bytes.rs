@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Case, FaultKind, Verification, name};
+use super::{Case, FaultKind, Verification, WorkTree, name};
 use crate::{
     digest::Digest,
     lineage::{Node, Resource},
@@ -36,7 +36,7 @@ fn artifact_bytes(
     if !blob(case, node, what, &artifact.digest, seen, wanted, found) || artifact.kind == ArtifactKind::File {
         return;
     }
-    match case.store.tree(&artifact.digest) {
+    match case.blobs.listing(&artifact.digest) {
         Ok(tree) => {
             for entry in tree.entries() {
                 blob(case, node, &format!("{what}/{}", entry.path), &entry.digest, seen, wanted, found);
@@ -59,20 +59,23 @@ fn blob(
     if !seen.insert(*digest) {
         return true;
     }
-    let path = case.store.blob_path(digest);
-    match Digest::of_file(&path) {
+    match case.blobs.hash_again(digest) {
         Ok(now) if now == *digest => {
             found.files += 1;
             true
         }
         Ok(now) => {
-            let what = format!("{what} should be {digest} and is {now} in the store");
+            let what = format!("{what} should be {digest} and is {now} {}", case.place());
             found.fault(FaultKind::Bytes, name(node), what);
             false
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if wanted {
-                found.fault(FaultKind::Missing, name(node), format!("{what} ({digest}) is not in the store"));
+                found.fault(
+                    FaultKind::Missing,
+                    name(node),
+                    format!("{what} ({digest}) is not {}", case.place()),
+                );
             }
             false
         }
@@ -85,9 +88,10 @@ fn blob(
 
 /// Compares data in the work tree with what the stage read. Data that is not there is somewhere else, which is no fault.
 pub(super) fn sources(case: &Case<'_>, node: &Node, found: &mut Verification) {
+    let Some(WorkTree { root, store }) = case.sources else { return };
     for input in node.inputs() {
         let (Some(path), Some(hash)) = (input.note("path"), input.sha256()) else { continue };
-        match case.store.survey(&case.config.root.join(path)) {
+        match store.survey(&root.join(path)) {
             Ok((now, _)) if now.digest.hex() == hash => {
                 found.files += usize::try_from(now.files).unwrap_or(0)
             }
@@ -109,7 +113,7 @@ pub(super) fn sources(case: &Case<'_>, node: &Node, found: &mut Verification) {
 
 /// The first file that differs, and how many more.
 fn difference(case: &Case<'_>, input: &Resource, now: Option<&crate::store::Tree>) -> String {
-    let then = input.to_artifact().and_then(|artifact| case.store.tree(&artifact.digest).ok());
+    let then = input.to_artifact().and_then(|artifact| case.blobs.listing(&artifact.digest).ok());
     let (Some(then), Some(now)) = (then, now) else { return String::new() };
     let list = |tree: &crate::store::Tree| -> BTreeSet<(String, Digest)> {
         tree.entries().iter().map(|entry| (entry.path.clone(), entry.digest)).collect()

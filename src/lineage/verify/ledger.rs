@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{Case, FaultKind, Verification, judge, made, name};
+use super::{Case, FaultKind, Log, Verification, judge, made, name, proofs};
 use crate::{
-    lineage::{Checkpoint, Envelope, Kind, LineageError, RunPredicate, Standing, merkle},
+    lineage::{Checkpoint, Envelope, Kind, Ledger, LineageError, RunPredicate, Standing, merkle},
     store::StoreError,
 };
 
-const LINK: &str = "the ledger";
+pub(super) const LINK: &str = "the ledger";
 
 pub(super) fn verify(case: &Case<'_>, found: &mut Verification) {
     for (digest, error) in &case.library.broken {
@@ -20,13 +20,20 @@ pub(super) fn verify(case: &Case<'_>, found: &mut Verification) {
         };
         found.fault(kind, link, error.to_string());
     }
-    let leaves = match case.ledger.leaves() {
+    match case.log {
+        Log::Ledger(ledger) => whole(case, ledger, found),
+        Log::Proofs(log) => proofs::verify(case, log, found),
+    }
+}
+
+fn whole(case: &Case<'_>, ledger: &Ledger, found: &mut Verification) {
+    let leaves = match ledger.leaves() {
         Ok(leaves) => leaves,
         Err(error) => return found.fault(FaultKind::Ledger, LINK, error.to_string()),
     };
-    for (index, entry) in case.ledger.entries().iter().enumerate() {
+    for (index, entry) in ledger.entries().iter().enumerate() {
         // Blobs that can't be read have been told of.
-        if let Ok(bytes) = case.store.read(&entry.statement)
+        if let Ok(bytes) = case.blobs.read(&entry.statement)
             && merkle::leaf_hash(&bytes) != leaves[index]
         {
             let what =
@@ -44,14 +51,14 @@ pub(super) fn verify(case: &Case<'_>, found: &mut Verification) {
             found.fault(FaultKind::Ledger, LINK, what);
         }
     };
-    match case.ledger.checkpoints() {
+    match ledger.checkpoints() {
         Err(error) => found.fault(FaultKind::Ledger, LINK, error.to_string()),
         Ok(checkpoints) => {
             for (index, envelope) in checkpoints.iter().enumerate() {
                 let who = format!("checkpoint {}", index + 1);
                 // The last one vouches for all before it, which may be older than the project's first key.
                 if index + 1 == checkpoints.len() {
-                    judge(case, envelope, time(case, envelope), &who, found);
+                    judge(case, envelope, time(case, ledger, envelope), &who, found);
                 } else if case.policy.is_some_and(|policy| {
                     policy.judge(envelope, None).iter().any(|one| matches!(one, Standing::Wrong(_)))
                 }) {
@@ -80,15 +87,15 @@ pub(super) fn verify(case: &Case<'_>, found: &mut Verification) {
 }
 
 /// When the run ended that made a checkpoint: the last statement in it is that run's.
-pub(super) fn time(case: &Case<'_>, envelope: &Envelope) -> Option<Timestamp> {
+pub(super) fn time(case: &Case<'_>, ledger: &Ledger, envelope: &Envelope) -> Option<Timestamp> {
     let checkpoint = Checkpoint::from_envelope(LINK, envelope).ok()?;
     let last = usize::try_from(checkpoint.size).ok()?.checked_sub(1)?;
-    made(case, case.library.blob(&case.ledger.entries().get(last)?.statement.hex())?)
+    made(case.library, case.library.blob(&ledger.entries().get(last)?.statement.hex())?)
 }
 
 /// Is a checkpoint that was kept elsewhere the beginning of this ledger?
-pub(super) fn since(case: &Case<'_>, kept: &Checkpoint, found: &mut Verification) {
-    let Ok(leaves) = case.ledger.leaves() else { return };
+pub(super) fn since(ledger: &Ledger, kept: &Checkpoint, found: &mut Verification) {
+    let Ok(leaves) = ledger.leaves() else { return };
     let now = Checkpoint::of(&leaves);
     let size = usize::try_from(kept.size).unwrap_or(usize::MAX);
     let proof = merkle::consistency_proof(&leaves, size);

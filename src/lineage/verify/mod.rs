@@ -3,32 +3,62 @@
 mod bytes;
 mod fault;
 mod ledger;
+mod proofs;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 pub use fault::{Fault, FaultKind};
 use jiff::Timestamp;
 
 use super::{
-    Checkpoint, Decided, Decision, Envelope, Gate, Kind, Ledger, Library, Node, Resource, RunPredicate,
-    Standing, TestResult, TrustPolicy, Verdict, Waivers, decision::pipeline_of, decisions, decisions_about,
+    Blobs, Checkpoint, Decided, Decision, Envelope, Gate, Kind, Ledger, Library, Node, Resource,
+    RunPredicate, Standing, TestResult, TrustPolicy, Verdict, Waivers, bundle::LogProofs,
+    decision::pipeline_of, decisions, decisions_about,
 };
-use crate::{config::Config, store::LocalStore};
+use crate::store::LocalStore;
 
 /// What a verification looks at.
 pub struct Case<'a> {
-    /// The project.
-    pub config: &'a Config,
-    /// Its store.
-    pub store: &'a LocalStore,
-    /// Its ledger.
-    pub ledger: &'a Ledger,
-    /// Its statements.
+    /// Where the bytes of statements and artifacts are.
+    pub blobs: &'a dyn Blobs,
+    /// What no statement can be taken out of unseen.
+    pub log: Log<'a>,
+    /// The statements.
     pub library: &'a Library,
     /// Whose signatures count; without a policy nobody's.
     pub policy: Option<&'a TrustPolicy>,
-    /// Compare the data in the work tree with what the stages read.
-    pub sources: bool,
+    /// Data to compare with what the stages read; none leaves that out.
+    pub sources: Option<WorkTree<'a>>,
+    /// Bytes that are not there are a fault.
+    pub bytes: bool,
+}
+
+/// What no statement can be taken out of unseen.
+#[derive(Clone, Copy)]
+pub enum Log<'a> {
+    /// The ledger of a project, whole.
+    Ledger(&'a Ledger),
+    /// Proofs for some of its statements, as a bundle has them.
+    Proofs(&'a LogProofs),
+}
+
+/// Data in a project.
+#[derive(Clone, Copy)]
+pub struct WorkTree<'a> {
+    /// Root of the project.
+    pub root: &'a Path,
+    /// Knows which paths are hidden, and remembers what was hashed.
+    pub store: &'a LocalStore,
+}
+
+impl Case<'_> {
+    /// Where bytes are looked for, in words.
+    fn place(&self) -> &'static str {
+        match self.log {
+            Log::Ledger(_) => "in the store",
+            Log::Proofs(_) => "in the bundle",
+        }
+    }
 }
 
 /// What it found.
@@ -63,29 +93,38 @@ impl Verification {
 /// Verifies what made `node` and everything that went into it: signatures, bytes, completeness, gates, and the last run that
 /// has `sha256`, or any output of the stage, as a result; then the ledger as a whole.
 pub fn verify_chain(case: &Case<'_>, node: &Node, sha256: Option<&str>) -> Verification {
+    verify_chains(case, &[(node, sha256)])
+}
+
+/// As [`verify_chain`], of several results.
+pub fn verify_chains(case: &Case<'_>, starts: &[(&Node, Option<&str>)]) -> Verification {
     let mut found = Verification::default();
-    let chain = case.library.ancestry(node);
-    let mut seen_bytes = BTreeSet::new();
-    for link in &chain {
-        signatures(case, link, &mut found);
-        bytes::outputs(case, link, &mut seen_bytes, true, &mut found);
-        if case.sources {
+    let (mut seen, mut seen_bytes, mut runs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (node, sha256) in starts {
+        for link in case.library.ancestry_past(node, &mut seen) {
+            signatures(case, link, &mut found);
+            bytes::outputs(case, link, &mut seen_bytes, case.bytes, &mut found);
             bytes::sources(case, link, &mut found);
+            complete(case, link, &mut found);
         }
-        complete(case, link, &mut found);
-    }
-    let subject = sha256.or_else(|| node.statement.subject.first().and_then(Resource::sha256));
-    match subject.and_then(|hash| case.library.last_run(hash)) {
-        Some(run) => {
-            signatures(case, run, &mut found);
-            whole_run(case, run, true, &mut found);
+        let subject = sha256.or_else(|| node.statement.subject.first().and_then(Resource::sha256));
+        match subject.and_then(|hash| case.library.last_run(hash)) {
+            Some(run) if !runs.insert(run.digest) => {}
+            Some(run) => {
+                signatures(case, run, &mut found);
+                whole_run(case, run, true, &mut found);
+            }
+            None => {
+                let what = "no finished run has its result: its run was stopped, or its statement is lost";
+                match case.log {
+                    Log::Ledger(_) => found.notes.push(format!("{}: {what}", name(node))),
+                    // A bundle is made of finished runs, and without them its gates are not known.
+                    Log::Proofs(_) => found.fault(FaultKind::Incomplete, name(node), what),
+                }
+            }
         }
-        None => found.notes.push(format!(
-            "no finished run has the result of {}: its run was stopped, or its statement is lost",
-            name(node)
-        )),
+        approvals(case, node, *sha256, &mut found);
     }
-    approvals(case, node, sha256, &mut found);
     ledger::verify(case, &mut found);
     found
 }
@@ -122,11 +161,9 @@ pub fn verify_run(case: &Case<'_>, run: &Node, bytes: bool) -> Verification {
         for link in case.library.ancestry_past(node, &mut seen) {
             signatures(case, link, &mut found);
             if bytes {
-                bytes::outputs(case, link, &mut seen_bytes, true, &mut found);
+                bytes::outputs(case, link, &mut seen_bytes, case.bytes, &mut found);
             }
-            if case.sources {
-                bytes::sources(case, link, &mut found);
-            }
+            bytes::sources(case, link, &mut found);
             complete(case, link, &mut found);
         }
     }
@@ -155,10 +192,10 @@ pub fn verify_all(case: &Case<'_>) -> Verification {
 }
 
 /// Adds to a verification whether the ledger continues a checkpoint that was kept elsewhere.
-pub fn verify_since(case: &Case<'_>, kept: &Envelope, found: &mut Verification) {
-    judge(case, kept, ledger::time(case, kept), "the kept checkpoint", found);
+pub fn verify_since(case: &Case<'_>, ledger: &Ledger, kept: &Envelope, found: &mut Verification) {
+    judge(case, kept, ledger::time(case, ledger, kept), "the kept checkpoint", found);
     match Checkpoint::from_envelope("the kept checkpoint", kept) {
-        Ok(checkpoint) => ledger::since(case, &checkpoint, found),
+        Ok(checkpoint) => ledger::since(ledger, &checkpoint, found),
         Err(error) => found.fault(FaultKind::Malformed, "the kept checkpoint", error.to_string()),
     }
 }
@@ -179,8 +216,8 @@ pub(super) fn name(node: &Node) -> String {
 }
 
 /// When a statement says to have been made. Verdicts have no time of their own; that of the statement that names them counts.
-fn made(case: &Case<'_>, node: &Node) -> Option<Timestamp> {
-    let node = if node.kind == Kind::Test { case.library.namer(node)? } else { node };
+pub(super) fn made(library: &Library, node: &Node) -> Option<Timestamp> {
+    let node = if node.kind == Kind::Test { library.namer(node)? } else { node };
     if let Some(provenance) = &node.provenance {
         return provenance.run_details.metadata.finished_on;
     }
@@ -192,7 +229,7 @@ fn signatures(case: &Case<'_>, node: &Node, found: &mut Verification) {
     // A decision is one person's.
     let threshold =
         if node.kind == Kind::Decision { 1 } else { case.policy.map_or(1, |policy| policy.threshold) };
-    judge_by(case, &node.envelope, made(case, node), threshold, &name(node), found);
+    judge_by(case, &node.envelope, made(case.library, node), threshold, &name(node), found);
 }
 
 /// Judges the signatures of an envelope: one that is wrong is a fault however many others are right.
