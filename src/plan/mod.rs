@@ -44,7 +44,7 @@ pub use facts::param_facts;
 pub use goal::{Direction, Goal, MetricOf, MetricOfError};
 pub use inputs::{CompileInputs, PathKind};
 pub use overrides::{Assignment, OverrideError, Overrides, Place};
-pub use params::complete_params;
+pub use params::{complete_params, prepare_schemas};
 pub use ports::accepts as port_accepts;
 pub use range::{Axis, Range};
 pub use schema::{schema, stage_schema};

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     config::Config,
     lineage::Ledger,
-    plan::ActionKey,
+    plan::{ActionKey, prepare_schemas},
     record::{ActionResult, History},
     store::{LocalStore, StoreLock},
 };
@@ -44,8 +44,10 @@ impl ReadAhead {
     /// With `ledger`, the project's ledger is read as well, which only a run needs.
     pub fn start(config: &Config, file: &Path, ledger: bool) -> Self {
         let (store, state_dir, path) = (config.store_dir.clone(), config.state_dir.clone(), file.to_owned());
-        let thread = std::thread::Builder::new()
-            .spawn(move || read(&store, &state_dir, &path, ledger).unwrap_or_default());
+        let thread = std::thread::Builder::new().spawn(move || {
+            prepare_schemas();
+            read(&store, &state_dir, &path, ledger).unwrap_or_default()
+        });
         // Without a thread, everything is read when it is asked for.
         Self { file: file.to_owned(), thread: Mutex::new(thread.ok()), found: OnceLock::new() }
     }
