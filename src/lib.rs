@@ -14,6 +14,7 @@ pub mod config;
 pub mod digest;
 pub mod dvc;
 pub mod lineage;
+pub mod lockfile;
 pub mod lsp;
 pub mod plan;
 pub mod plugin;

@@ -11,8 +11,9 @@ use syn::{UseTree, visit::Visit};
 
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
-    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record", "compare",
-    "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep", "ci",
+    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record",
+    "lockfile", "compare", "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep",
+    "ci",
 ];
 
 /// Paths that a module must not name, with the reason.
@@ -27,6 +28,11 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("store", &["tokio", "std::env"], "the local store is sync"),
     ("track", &["tokio", "std::process", "std::env"], "versioning runs nothing"),
     ("record", &["tokio"], "records are written by one sync owner"),
+    (
+        "lockfile",
+        &["tokio", "std::process", "std::env"],
+        "a lock file is read and written, and nothing is run",
+    ),
     ("compare", &["std::fs", "std::env", "tokio"], "a comparison is a pure function of records"),
     ("ci", &["std::env", "std::process"], "what a job says comes from the settings, and nothing is run here"),
     ("lineage", &["tokio"], "statements are made and read by sync code"),

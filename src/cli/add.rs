@@ -57,12 +57,16 @@ impl From<TrackError> for CliError {
                 let hint = hint.clone();
                 hint.into_iter().fold(Self::user(&error), Self::hint)
             }
-            TrackError::Absent { .. } => {
+            TrackError::Absent { .. } | TrackError::NotStored { .. } => {
                 Self::user(&error).hint("`stagewright pull` brings it from the remote, `stagewright fetch` only into the store")
             }
             TrackError::UserChanged { .. } => Self::user(&error)
                 .hint("`stagewright add` keeps the change as a new version, `stagewright checkout --force` gives it up"),
+            TrackError::Unknown { .. } => {
+                Self::user(&error).hint("move it away, or give it up with `stagewright checkout --force`")
+            }
             TrackError::NotTracked { .. } => Self::user(&error).hint("`stagewright add` tracks it"),
+            TrackError::Outside { .. } => Self::user(&error).hint("let the pipeline place it in a folder of the project"),
             TrackError::Pointer { .. } | TrackError::Listing { .. } | TrackError::Git(_) => Self::user(&error),
         }
     }

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 use stagewright::{
     lineage::Ledger,
+    lockfile,
     record::{self, History},
     release,
     store::{LocalStore, StoreLock},
@@ -17,7 +18,7 @@ use super::{CliError, Exit, Scene, screen};
 
 /// Remove results that were not used for long, and bytes that nothing leads to
 ///
-/// The last result of every stage stays, whatever its age, and so do the results that a release names, data that was ever added,
+/// The last result of every stage stays, whatever its age, and so do the results that a lock file or a release names, data that was ever added,
 /// lineage statements, and all that is younger than an hour.
 #[derive(Args)]
 pub struct GcArgs {
@@ -36,6 +37,10 @@ pub fn run(scene: &Scene, args: &GcArgs) -> Result<Exit, CliError> {
     let days = args.older_than.unwrap_or(config.keep_days);
     let age = Duration::from_secs(u64::from(days) * 86_400);
     let mut roots: BTreeSet<_> = History::all_keys(&config.state_dir)?.into_iter().map(|key| key.0).collect();
+    for lock in lockfile::find(&config.root)? {
+        let stages = lock.file.pipelines.values().flat_map(|stages| stages.values());
+        roots.extend(stages.map(|stage| stage.key.0));
+    }
     roots.extend(release::pinned(&config.root)?.into_iter().map(|key| key.0));
     // Evidence outlives what it is about, and data of another branch may be nowhere else.
     let ledger = Ledger::load(&config.state_dir)?;

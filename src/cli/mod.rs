@@ -14,10 +14,13 @@ mod error;
 mod fmt;
 mod gc;
 mod graph;
+mod hook;
 mod init;
+mod install;
 mod isolation;
 mod key;
 mod lineage;
+mod lockfile;
 mod log;
 mod lsp;
 mod pipeline;
@@ -98,6 +101,9 @@ enum Command {
     Fetch(pull::FetchArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
+    Install(install::InstallArgs),
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
 }
 
 /// What every command gets: where it works and which variables are set.
@@ -161,6 +167,8 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => pull::fetch(&scene, &args),
         Command::Gc(args) => gc::run(&scene, &args),
         Command::Verify(args) => verify::run(&scene, &args),
+        Command::Install(args) => install::run(&scene, &args),
+        Command::Hook(args) => hook::run(&scene, &args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -9,7 +9,9 @@ use stagewright::{
     run::{self, Preview, StagePreview},
 };
 
-use super::{CliError, Exit, Scene, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen, sweep};
+use super::{
+    CliError, Exit, Scene, lockfile, pipeline, pipeline::PipelineArgs, run::SelectArgs, screen, sweep,
+};
 
 /// Say what a run would do: for each stage hit or miss, and exactly what changed
 #[derive(Args)]
@@ -45,6 +47,11 @@ pub fn show(
     let rows: Vec<Vec<String>> = previews.iter().map(row).collect();
     print!("{}", screen::table(&rows));
     println!("{}", summary(&previews));
+    if loaded.lock.is_none() && assignments.is_empty() {
+        lockfile::differences(config, &loaded.plan, &previews, &store)?
+            .iter()
+            .for_each(|line| println!("{line}"));
+    }
     let fails = previews.iter().any(|stage| matches!(stage.preview, Preview::Fails { .. }));
     Ok(if fails { Exit::User } else { Exit::Success })
 }

@@ -1,12 +1,14 @@
 //! `stagewright pull` and `stagewright fetch`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use clap::Args;
 use console::style;
 use stagewright::{
     config::{Config, RemoteName, RemoteSettings, Trust},
-    project,
+    lockfile::{self as locks, LockedStage},
+    plan::{ActionKey, StageId},
+    project::{self, Pipeline},
     remote::{FetchedData, Session, Supply},
     run::{self, Preview, Pull, RunOptions, StagePreview},
     store::LocalStore,
@@ -14,7 +16,9 @@ use stagewright::{
 };
 
 use super::{
-    CliError, Exit, Scene, checkout, gc, pipeline,
+    CliError, Exit, Scene, checkout,
+    checkout::Item,
+    gc, lockfile, pipeline,
     pipeline::PipelineArgs,
     run::SelectArgs,
     screen,
@@ -24,7 +28,7 @@ use super::{
 /// Bring versioned data and the results of a pipeline from a remote and place them, without running anything
 ///
 /// First the data that pointer files name. Then, for every stage whose result is not stored here, the remote is asked; what others have
-/// run need not run again. Bytes are compared with their digests. Files that you changed are not overwritten.
+/// run need not run again. Where a pipeline can't be compiled here, the results that its lock file names are brought. Bytes are compared with their digests. Files that you changed are not overwritten.
 #[derive(Args)]
 pub struct PullArgs {
     #[command(flatten)]
@@ -87,15 +91,50 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
         ))
         .hint("`results = \"ignore\"` of the remote in stagewright.toml says so"));
     }
-    let loaded = pipeline::load_in(scene, &config, &args.pipeline)?;
+    let locks = match args.pipeline.file() {
+        None => locks::find(&config.root)?,
+        Some(_) => Vec::new(),
+    };
+    let named: Vec<_> = lockfile::stages(&locks).collect();
+    let by_lock = args.until.is_empty() && !named.is_empty();
+    let loaded = match pipeline::load_in(scene, &config, &args.pipeline) {
+        Ok(loaded) => loaded,
+        // A lock file says by itself which results belong here, without programs, sources or a choice of pipeline.
+        Err(error) if by_lock => {
+            let first = error.message().lines().next().unwrap_or_default().to_owned();
+            println!("only what {} names is brought: {first}", lockfile::names(&config, &locks));
+            let open: Vec<_> = named.iter().map(|(_, stage, entry)| (*stage, *entry)).collect();
+            return locked(&config, settings, &open, &store, how);
+        }
+        Err(error) => return Err(error),
+    };
+    let (exit, done) = planned(&config, settings, args, &loaded, &store, how)?;
+    let file = config.root.join(&loaded.plan.file);
+    let open = named.iter().filter(|(pipeline, stage, _)| *pipeline != file || !done.contains(stage));
+    let open: Vec<_> = open.map(|(_, stage, entry)| (*stage, *entry)).collect();
+    if by_lock && !open.is_empty() {
+        locked(&config, settings, &open, &store, how)?;
+    }
+    Ok(exit)
+}
+
+/// Brings the results that a plan leads to. Gives the stages that have theirs.
+fn planned(
+    config: &Config,
+    settings: &RemoteSettings,
+    args: &WhatArgs,
+    loaded: &Pipeline,
+    store: &LocalStore,
+    how: Pull,
+) -> Result<(Exit, BTreeSet<StageId>), CliError> {
     let display = Transfer::new(if how == Pull::Place { "pulling" } else { "fetching" });
-    let session = Arc::new(Session::open(settings, &config, display.listener()));
+    let session = Arc::new(Session::open(settings, config, display.listener()));
     let runtime = transfer::runtime()?;
     runtime.block_on(session.check_format())?;
     let supply = Arc::new(Supply::new(session, runtime.handle().clone()));
     let options = RunOptions { supplier: Some(supply.clone()), ..SelectArgs::until(&args.until).options() };
-    let store = project::store_for(store, &config, &loaded.plan.file);
-    let previews = run::pull(&loaded.plan, &options, &store, &config, how);
+    let store = project::store_for(store.clone(), config, &loaded.plan.file);
+    let previews = run::pull(&loaded.plan, &options, &store, config, how);
     let moved = display.finish();
     let previews = previews?;
     if let Some(error) = supply.take_error() {
@@ -131,7 +170,68 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
             eprintln!("{} {hint}", style("hint:").for_stderr().cyan());
         }
     }
-    Ok(if fails { Exit::User } else { Exit::Success })
+    // One that could not be placed was told of already.
+    let has = |stage: &&StagePreview| match stage.preview {
+        Preview::Hit { .. } | Preview::Locked | Preview::Skipped { .. } => true,
+        Preview::Fails { .. } => stage.key.is_some(),
+        _ => false,
+    };
+    let done = previews.iter().filter(has).map(|stage| stage.stage.clone()).collect();
+    Ok((if fails { Exit::User } else { Exit::Success }, done))
+}
+
+/// Brings the results that lock files name for stages.
+fn locked(
+    config: &Config,
+    settings: &RemoteSettings,
+    stages: &[(&StageId, &LockedStage)],
+    store: &LocalStore,
+    how: Pull,
+) -> Result<Exit, CliError> {
+    let display = Transfer::new(if how == Pull::Place { "pulling" } else { "fetching" });
+    let session = Arc::new(Session::open(settings, config, display.listener()));
+    let runtime = transfer::runtime()?;
+    runtime.block_on(session.check_format())?;
+    let (mut rows, mut outputs) = (Vec::new(), Vec::new());
+    let mut absent = false;
+    for (stage, entry) in stages {
+        let word = if is_whole(store, &entry.key)? {
+            style("stored").cyan()
+        } else if runtime.block_on(session.fetch_result(store, &entry.key.0))?.is_some() {
+            style("brought").green()
+        } else {
+            absent = true;
+            rows.push(vec![
+                stage.0.clone(),
+                style("missing").yellow().to_string(),
+                "not in the remote".to_owned(),
+            ]);
+            continue;
+        };
+        rows.push(vec![stage.0.clone(), word.to_string(), "as the lock file names it".to_owned()]);
+        outputs.extend(entry.outputs.values());
+    }
+    display.finish();
+    print!("{}", screen::table(&rows));
+    if absent {
+        println!("`stagewright push` brings what is missing there from a machine that has it");
+    }
+    if how == Pull::Place {
+        let placed = outputs.into_iter().filter(|output| output.at.is_some()).map(Item::Result);
+        checkout::check_out(&config.root, placed, store, false)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The store has a result with all it leads to.
+fn is_whole(store: &LocalStore, key: &ActionKey) -> Result<bool, CliError> {
+    let Ok(Some(entry)) = store.entry(&key.0) else { return Ok(false) };
+    for artifact in &entry.artifacts {
+        if !store.missing(artifact)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn bring_data(
@@ -160,7 +260,7 @@ fn bring_data(
         println!("{paths} in the store already");
     }
     if how == Pull::Place {
-        checkout::check_out(&config.root, &there, store, false)?;
+        checkout::check_out(&config.root, there.iter().map(Item::Data), store, false)?;
     }
     if gone.is_empty() {
         return Ok(());

@@ -1,11 +1,12 @@
 //! `stagewright push`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use stagewright::{
     config::{Config, RemoteName},
     digest::Digest,
+    lockfile as locks,
     record::{WhichError, all_results, results_of},
     remote::{Pushed, PushedData, Session},
     store::LocalStore,
@@ -13,13 +14,13 @@ use stagewright::{
 };
 
 use super::{
-    CliError, Exit, Scene, checkout, gc, screen,
+    CliError, Exit, Scene, checkout, gc, lockfile, screen,
     transfer::{self, Transfer},
 };
 
 /// Bring results and versioned data to a remote, so that other machines have them
 ///
-/// Without arguments, the last result of every stage and all data that pointer files name. What the remote has already is not sent
+/// Without arguments, the last result of every stage, those that lock files name, and all data that pointer files name. What the remote has already is not sent
 /// again; a push that was stopped goes on where it was.
 #[derive(Args)]
 pub struct PushArgs {
@@ -52,7 +53,17 @@ pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
     let keys: Vec<Digest> = match (args.all, names.is_empty() && !paths.is_empty()) {
         (true, _) => all_results(&store)?.into_iter().map(|key| key.0).collect(),
         (false, true) => Vec::new(),
-        (false, false) => results_of(&config.state_dir, &names)?.into_iter().map(|key| key.0).collect(),
+        (false, false) => {
+            let mut keys: BTreeSet<Digest> =
+                results_of(&config.state_dir, &names)?.into_iter().map(|key| key.0).collect();
+            if names.is_empty() {
+                // What was made in another work tree that shares the store, or was pulled, is as good.
+                let locks = locks::find(&config.root)?;
+                let named = lockfile::stages(&locks).map(|(_, _, locked)| locked.key.0);
+                keys.extend(named.filter(|key| store.entry(key).is_ok_and(|entry| entry.is_some())));
+            }
+            keys.into_iter().collect()
+        }
     };
     if keys.is_empty() && tracked.is_empty() {
         println!("no results yet; `stagewright run` makes some");
@@ -64,6 +75,11 @@ pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
         push(&config, args.remote.as_ref(), &store, keys)?;
     }
     Ok(Exit::Success)
+}
+
+/// Pushes all that is pushed without arguments.
+pub fn everything(scene: &Scene) -> Result<Exit, CliError> {
+    run(scene, &PushArgs { names: Vec::new(), all: false, remote: None })
 }
 
 /// Pushes results and says what came of it.

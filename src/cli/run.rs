@@ -21,7 +21,7 @@ use super::{
     CliError, Exit, Scene,
     actions::RunInJob,
     display::Display,
-    pipeline,
+    lockfile, pipeline,
     pipeline::PipelineArgs,
     plan, signing, sweep,
     sync::{Sync, SyncArgs},
@@ -208,6 +208,10 @@ pub fn run(scene: &Scene, args: &RunArgs) -> Result<Exit, CliError> {
         let options = RunOptions { supplier, ..options };
         run::execute(&loaded.plan, &options, &store, &config, &mut tell).await
     })??;
+    // A value of `--set` is nowhere in the files that the lock file stands beside.
+    if loaded.lock.is_none() && assignments.is_empty() {
+        lockfile::after_run(&config, &loaded.plan, &summary)?;
+    }
     let locked =
         loaded.lock.as_deref().map(|lock| update_lock(lock, &loaded.plan, &summary, &store)).transpose()?;
     if let Some(line) = locked.flatten() {
@@ -319,6 +323,8 @@ impl From<RunError> for CliError {
                 let hint = faults.first().map(SecretFault::hint);
                 Self::user(&error).hint(hint.unwrap_or_default())
             }
+            RunError::Dirty { .. } => Self::user(&error)
+                .hint("commit them first; `dirty = \"refuse\"` of [git] in stagewright.toml says that a run wants it"),
             RunError::NothingSelected | RunError::Key { .. } => Self::user(&error),
             RunError::Io { .. } | RunError::CancelledWaiting => Self::environment(&error),
         }

@@ -3,7 +3,7 @@
 use clap::Args;
 use stagewright::{
     config::Config,
-    project,
+    lockfile as locks, project,
     record::{brief, list_runs, read_run},
     run::{self, Preview},
     store::LocalStore,
@@ -11,7 +11,8 @@ use stagewright::{
 };
 
 use super::{
-    CliError, Exit, Scene, checkout, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs, screen, show,
+    CliError, Exit, Scene, checkout, lockfile, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs,
+    screen, show,
 };
 
 /// Say where the project stands: versioned data, the last run, and whether its results are still up to date
@@ -27,6 +28,8 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     let config = scene.config()?;
     let store = LocalStore::open(&config.store_dir)?;
     let tracked = track::find(&config.root, &[])?;
+    let locks = locks::find(&config.root)?;
+    lockfile::status(&config, &locks, &store)?;
     if !tracked.is_empty() {
         data(&config, &tracked, &store)?;
         if args.pipeline.file().is_none() && pipeline::has_none(scene, &config) {
@@ -49,6 +52,10 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     let store = project::store_for(store, &config, &loaded.plan.file);
     let previews = run::preview(&loaded.plan, &options, &store, &config)?;
     println!("{}", plan::summary(&previews));
+    if loaded.lock.is_none() {
+        let lines = lockfile::differences(&config, &loaded.plan, &previews, &store)?;
+        lines.iter().for_each(|line| println!("{line}"));
+    }
     let stale: Vec<&str> = previews
         .iter()
         .filter(|stage| {
@@ -69,6 +76,23 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
 
 /// How tracked data stands to its pointers.
 fn data(config: &Config, tracked: &[Tracked], store: &LocalStore) -> Result<(), CliError> {
+    let rows = data_rows(config, tracked, store)?;
+    let all = screen::count(tracked.len() as u64, "tracked path");
+    if rows.is_empty() {
+        println!("{all}, as the pointer files say");
+    } else {
+        println!("{all}, {} to look at:", rows.len());
+        print!("{}", screen::table(&rows));
+    }
+    Ok(())
+}
+
+/// Tracked data that is not as its pointer says, with words.
+pub fn data_rows(
+    config: &Config,
+    tracked: &[Tracked],
+    store: &LocalStore,
+) -> Result<Vec<Vec<String>>, CliError> {
     let mut rows = Vec::new();
     for item in tracked {
         let name = item.pointer.name;
@@ -86,12 +110,5 @@ fn data(config: &Config, tracked: &[Tracked], store: &LocalStore) -> Result<(), 
         };
         rows.push(vec![checkout::shown(&config.root, &item.data), word]);
     }
-    let all = screen::count(tracked.len() as u64, "tracked path");
-    if rows.is_empty() {
-        println!("{all}, as the pointer files say");
-    } else {
-        println!("{all}, {} to look at:", rows.len());
-        print!("{}", screen::table(&rows));
-    }
-    Ok(())
+    Ok(rows)
 }

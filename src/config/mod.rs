@@ -19,6 +19,9 @@
 //! [lineage]
 //! host-facts = ["os", "arch", "cpus", "memory", "gpus"]   # what statements tell of the machine
 //!
+//! [git]
+//! dirty = "record"                # or "refuse": what a run does where files differ from their commit
+//!
 //! [sync]
 //! remote = "lab"                  # the remote that is meant when none is named
 //! run = "off"                     # or "pull", "pull-and-push": what `run` does with it
@@ -46,11 +49,19 @@ use serde::Deserialize;
 /// Name of the file that marks a project's root.
 pub const FILE_NAME: &str = "stagewright.toml";
 
+/// Name of the file beside a pipeline that says what its stages last resolved to.
+pub const LOCK_NAME: &str = "stagewright.lock";
+
 /// Folder that marks the root of a project of DVC, which needs no settings.
 const DVC_FOLDER: &str = ".dvc";
 
 /// Name of the folder for the project's state: store, runs, caches.
 pub const STATE_FOLDER: &str = ".stagewright";
+
+/// A folder that is the root of a project.
+pub fn is_root(folder: &Path) -> bool {
+    folder.join(FILE_NAME).is_file() || folder.join(DVC_FOLDER).is_dir()
+}
 
 /// Resolved settings of a project. All paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +84,8 @@ pub struct Config {
     pub keys_dir: Option<PathBuf>,
     /// Facts of the machine that lineage statements tell.
     pub host_facts: Vec<HostFact>,
+    /// What a run does where files differ from their commit.
+    pub dirty: Dirty,
     /// Remotes by name.
     pub remotes: BTreeMap<RemoteName, RemoteSettings>,
     /// The default remote and what `run` does with it.
@@ -81,6 +94,17 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// S3 remotes are asked without credentials, by `STAGEWRIGHT_UNSIGNED`.
     pub unsigned: bool,
+}
+
+/// What a run does in a work tree whose files differ from their commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dirty {
+    /// It runs, and its record says so.
+    #[default]
+    Record,
+    /// It does not run.
+    Refuse,
 }
 
 /// A fact of the machine that a lineage statement may tell.
@@ -168,6 +192,7 @@ struct ConfigFile {
     cache: CacheSection,
     sandbox: SandboxSection,
     lineage: LineageSection,
+    git: GitSection,
     sync: remotes::SyncSection,
     remotes: BTreeMap<String, remotes::RemoteSection>,
 }
@@ -201,6 +226,12 @@ impl Default for CacheSection {
     fn default() -> Self {
         Self { salt: String::new(), keep_days: 30 }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct GitSection {
+    dirty: Dirty,
 }
 
 #[derive(Deserialize)]
@@ -260,6 +291,7 @@ impl Config {
             writable: file.sandbox.writable.iter().map(|path| root.join(path)).collect(),
             keys_dir: environment.keys.clone(),
             host_facts: file.lineage.host_facts,
+            dirty: file.git.dirty,
             remotes,
             sync,
             ca_bundle: environment.ca_bundle.clone(),

@@ -58,7 +58,7 @@ pub(super) fn of_instance(
 }
 
 /// A path inside of the project that is not the project's own or git's.
-pub(super) fn place(text: &str) -> Option<PathBuf> {
+pub(crate) fn place(text: &str) -> Option<PathBuf> {
     let inside = !text.trim().is_empty()
         && Path::new(text).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let path: PathBuf = Path::new(text).components().filter(|part| *part != Component::CurDir).collect();

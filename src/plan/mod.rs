@@ -40,6 +40,7 @@ mod violations;
 
 pub use compile::compile;
 pub use condition::{Condition, Decision, RunView, StageResult};
+pub(crate) use exports::place;
 pub use facts::param_facts;
 pub use goal::{Direction, Goal, MetricOf, MetricOfError};
 pub use inputs::{CompileInputs, PathKind};

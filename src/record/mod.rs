@@ -30,13 +30,13 @@ pub use event::{
     Failure, GitState, HitVerdict, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
     SweepMember, TargetVerdict, VerifiedHit, WaivedGate,
 };
-pub use git::{git_state, work_tree};
+pub use git::{git_state, uncommitted, work_tree};
 pub use history::{History, LastResult};
 pub use id::{RunId, SweepId};
 pub use material::{Material, flatten, flatten_value};
 pub use named::{RunName, find_run, sweep_runs};
 pub use reader::{RunRecord, RunState, StageRecord, Verification, is_running, list_runs, read_run};
-pub use reason::{Reason, differences};
+pub use reason::{Reason, differences, flat_differences};
 pub use result::{ActionResult, Measured, ProgramStamp, RESULT_VERSION, StoredOutput};
 pub use which::{WhichError, all_results, results_of};
 pub use writer::{RECORD_VERSION, RunWriter, remove_beginnings, run_folder};

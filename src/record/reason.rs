@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::{COMMAND, DEPS, KeyInput, KeyMaterial};
+use super::Material;
+use crate::{
+    digest::Digest,
+    plan::{COMMAND, DEPS, KeyInput, KeyMaterial},
+};
 
 /// Longest value shown in a reason, in characters.
 const SHOWN: usize = 48;
@@ -107,6 +111,26 @@ pub fn differences(last: &KeyMaterial, now: &KeyMaterial) -> Vec<Reason> {
         found.push(changed("outs", old, new));
     }
     found
+}
+
+/// As [`differences`], of material that was taken apart.
+pub fn flat_differences(last: &Material, now: &Material) -> Vec<Reason> {
+    let mut found = Vec::new();
+    for field in union(last, now) {
+        let (old, new) = (last.get(field), now.get(field));
+        match (old, new, field.strip_prefix("inputs.")) {
+            (Some(old), Some(new), _) if same(old, new) => {}
+            (Some(old), Some(new), Some(input)) if is_digest(old) && is_digest(new) => {
+                found.push(Reason::InputChanged { input: input.to_owned() });
+            }
+            _ => found.push(changed(field, old.map(show), new.map(show))),
+        }
+    }
+    found
+}
+
+fn is_digest(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<Digest>().is_ok())
 }
 
 impl Reason {
@@ -244,7 +268,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digest::Digest;
 
     fn input(name: &str, content: &str) -> KeyInput {
         KeyInput {

@@ -21,6 +21,14 @@ pub enum RunError {
     /// Secrets without a value that can be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Secrets(Vec<SecretFault>),
+    /// Files differ from their commit, and the settings refuse to run so.
+    #[error("{} that git tracks {} from {commit}: {}", files(.changed.len()), if .changed.len() == 1 { "differs" } else { "differ" }, shown(.changed))]
+    Dirty {
+        /// The files, from the top of the work tree.
+        changed: Vec<String>,
+        /// The commit, shortened.
+        commit: String,
+    },
     /// The selection leaves nothing.
     #[error("no stage is both after `--from` and before `--until`")]
     NothingSelected,
@@ -54,6 +62,16 @@ pub enum RunError {
     /// The user stopped the run before it began.
     #[error("cancelled while waiting for the store, from which something is being removed")]
     CancelledWaiting,
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+fn shown(files: &[String]) -> String {
+    let more = if files.len() > 5 { ", …" } else { "" };
+    let first: Vec<&str> = files.iter().take(5).map(String::as_str).collect();
+    format!("{}{more}", first.join(", "))
 }
 
 impl RunError {

@@ -46,13 +46,14 @@ pub use pull::{Pull, pull};
 pub use secrets::SecretFault;
 
 use crate::{
-    config::Config,
+    config::{Config, Dirty},
     dvc::Lock,
     lineage::{Signing, Waivers},
     plan::{ActionKey, Plan, StageId},
     plugin::{Cancel, Secrets},
     record::{
         ActionResult, Failure, Outcome, RunEvent, RunId, RunOutcome, SweepMember, TargetVerdict, VerifiedHit,
+        git_state, uncommitted,
     },
     store::{LocalStore, Supplier},
 };
@@ -205,8 +206,23 @@ pub async fn execute(
 ) -> Result<RunSummary, RunError> {
     let selected = select::select(plan, options)?;
     secrets::check(plan, &selected, &options.secrets)?;
+    if config.dirty == Dirty::Refuse {
+        refuse_dirty(config)?;
+    }
     let lock = lock::share(store, &options.cancel).await?;
     let summary = drive::drive(plan, options, &selected, store, config, events).await;
     drop(lock);
     summary
+}
+
+/// Refuses to run where files differ from their commit. Outside of git there is nothing that they could differ from.
+fn refuse_dirty(config: &Config) -> Result<(), RunError> {
+    match git_state(&config.root) {
+        Some(git) if git.dirty => {
+            let commit = git.commit.as_deref().and_then(|commit| commit.get(..12));
+            let commit = commit.unwrap_or("the commit that is still to come").to_owned();
+            Err(RunError::Dirty { changed: uncommitted(&config.root), commit })
+        }
+        _ => Ok(()),
+    }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::Host,
     config::Config,
-    plan::{Action, ActionKey, Decision, Plan, Source, StageId},
+    plan::{Action, ActionKey, Decision, KeyMaterial, Plan, Source, StageId},
     record::{ActionResult, Failure, History, Reason, RunId},
     store::LocalStore,
 };
@@ -35,6 +35,10 @@ pub struct StagePreview {
     pub preview: Preview,
     /// Its action key, where it is known already.
     pub key: Option<ActionKey>,
+    /// What that key is made of, where it was needed.
+    pub material: Option<Box<KeyMaterial>>,
+    /// Key of its last result here.
+    pub last: Option<ActionKey>,
     /// How long it took the last time.
     pub usual: Option<Duration>,
     /// Where its result was just brought from, if it was not stored before.
@@ -128,6 +132,7 @@ pub(super) fn walk(
     let mut previews = Vec::with_capacity(plan.actions.len());
     for (action, part) in plan.actions.iter().zip(parts) {
         let (mut key, mut copies, mut brought_from, mut notes) = (None, 0, None, Vec::new());
+        let (mut material, last) = (None, history.key(&action.id));
         let preview = 'found: {
             if part == Part::Unwanted {
                 settled.insert(&action.id, Settled::Unwanted);
@@ -241,6 +246,7 @@ pub(super) fn walk(
                 }
                 Ok(Looked::Miss(miss)) => {
                     key = Some(miss.key);
+                    material = Some(Box::new(miss.material));
                     notes = miss.notes;
                     copies = if linked { 0 } else { stored_inputs(&miss.inputs) };
                     Preview::Miss { reasons: miss.reasons }
@@ -252,6 +258,8 @@ pub(super) fn walk(
             stage: action.id.clone(),
             preview,
             key,
+            material,
+            last,
             usual: history.usual(&action.id),
             from: brought_from,
             notes,

@@ -141,7 +141,7 @@ fn add_folder(data: &Path, store: &LocalStore) -> Result<Pointer, TrackError> {
 }
 
 /// Stores a folder whose files are stored already: its listing as we have it, and as DVC has it.
-fn store_folder(
+pub(super) fn store_folder(
     store: &LocalStore,
     files: Vec<(String, (Digest, Md5))>,
 ) -> Result<(Artifact, ObjectName), TrackError> {

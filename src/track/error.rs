@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ObjectName;
-use crate::store::StoreError;
+use crate::{digest::Digest, store::StoreError};
 
 /// Why tracked data can't be handled.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,26 @@ pub enum TrackError {
         /// The file.
         path: PathBuf,
     },
+    /// Content that a lock file names is not in the store.
+    #[error("the store has not all of {path} ({digest})")]
+    NotStored {
+        /// Its place in the work tree.
+        path: PathBuf,
+        /// The content.
+        digest: Digest,
+    },
+    /// Something in the place of a result that is nowhere else.
+    #[error("{path} is not what the lock file names, and what is there is nowhere else")]
+    Unknown {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A place in the work tree that is none of the project's.
+    #[error("{path} lies outside of the project, behind a link")]
+    Outside {
+        /// The place.
+        path: PathBuf,
+    },
     /// No data is tracked under this path.
     #[error("{path} is not tracked")]
     NotTracked {
@@ -73,7 +93,7 @@ pub enum TrackError {
 }
 
 impl TrackError {
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }

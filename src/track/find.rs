@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Pointer, TrackError};
-use crate::config::STATE_FOLDER;
+use crate::config::{self, STATE_FOLDER};
 
 /// Data that a pointer file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub fn find(root: &Path, paths: &[PathBuf]) -> Result<Vec<Tracked>, TrackError> 
 }
 
 fn below(root: &Path) -> Result<Vec<Tracked>, TrackError> {
+    files(root, is_pointer)?.iter().map(|file| Tracked::read(file)).collect()
+}
+
+/// Files below a folder of a project that are wanted, sorted by path. What is tracked, what tools keep, and what belongs to a project
+/// of its own, such as a submodule with one, is not looked through.
+pub(crate) fn files(root: &Path, wanted: impl Fn(&DirEntry) -> bool) -> Result<Vec<PathBuf>, TrackError> {
     let mut found = Vec::new();
     let mut walk = WalkDir::new(root).sort_by_file_name().into_iter();
     while let Some(item) = walk.next() {
@@ -63,11 +69,13 @@ fn below(root: &Path) -> Result<Vec<Tracked>, TrackError> {
         })?;
         if item.file_type().is_dir() {
             // What is tracked holds no pointers, and may hold very many files.
-            if item.depth() > 0 && (is_state(&item) || Pointer::file_of(item.path()).is_file()) {
+            let skips =
+                || is_state(&item) || Pointer::file_of(item.path()).is_file() || config::is_root(item.path());
+            if item.depth() > 0 && skips() {
                 walk.skip_current_dir();
             }
-        } else if item.file_type().is_file() && is_pointer(&item) {
-            found.push(Tracked::read(item.path())?);
+        } else if item.file_type().is_file() && wanted(&item) {
+            found.push(item.into_path());
         }
     }
     Ok(found)

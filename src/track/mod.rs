@@ -10,12 +10,15 @@
 //! knows which MD5 means which ([`Alias`](crate::store::Alias)). As in DVC, the executable bits of files in a folder are not versioned.
 
 mod add;
+mod block;
 mod checkout;
 mod diff;
 mod error;
 mod find;
 mod ignore;
+mod install;
 mod listing;
+mod merge;
 mod pointer;
 mod state;
 
@@ -23,8 +26,12 @@ pub use add::{Added, add};
 pub use checkout::{CheckedOut, checkout};
 pub use diff::{Change, diff, is_commit};
 pub use error::TrackError;
+pub(crate) use find::files;
 pub use find::{Tracked, find};
 pub use ignore::{Kept, ignore_out};
+pub use install::{Done, HOOKS, Step, install, is_amid, uninstall};
 pub use listing::{DirEntry, DirListing};
+pub use merge::{MergedPointer, merge};
+pub(crate) use pointer::write_whole;
 pub use pointer::{ObjectName, Pointer};
 pub use state::{FileChanges, State, state};

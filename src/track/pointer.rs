@@ -131,7 +131,7 @@ impl Pointer {
 }
 
 /// Writes a text file of the work tree so that it is never seen half.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), TrackError> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), TrackError> {
     use std::os::unix::fs::PermissionsExt;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()

@@ -47,6 +47,11 @@ impl Project {
         Self::with(pipeline, Some(tempfile::tempdir().unwrap()))
     }
 
+    /// An empty folder that is to become a project.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), keys: None }
+    }
+
     fn with(pipeline: &str, keys: Option<TempDir>) -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap(), keys };
         project.write("stagewright.toml", "");

@@ -313,7 +313,6 @@ fn what_can_be_no_workflow_is_refused_with_a_way_out() {
     let seeds: Vec<String> = (0..254).map(|seed| seed.to_string()).collect();
     let cases = [
         (stage(""), bucket, &["--action", "us/stagewright@v1"][..]),
-        (stage(""), bucket, &["--commit-lock"]),
         (stage(""), "url = \"elsewhere\"", staged),
         (stage(""), "url = \"s3://bucket/ml\"\nendpoint = \"https://minio.lab\"", staged),
         (stage(""), "url = \"s3://bucket/ml\"\nwrite = false", staged),
@@ -380,4 +379,18 @@ fn other_programs_find_nothing_wrong_with_a_workflow() {
             assert!(done.status.success(), "{shape}: {said}");
         }
     }
+}
+
+#[test]
+fn the_lock_file_beside_a_pipeline_is_committed() {
+    let project = Project::new("");
+    project.write("pipelines/a.yaml", "version: 1\nstages:\n  a:\n    uses: fake\n");
+    fs::remove_file(project.path("pipeline.yaml")).unwrap();
+    project.write("stagewright.toml", "[sync]\nremote = \"lab\"\n[remotes.lab]\nurl = \"s3://bucket/ml\"\n");
+    git2::Repository::init(project.path("")).unwrap();
+    let made = project.run(&["ci", "github", "--commit-lock", "--action", "$/", "--output", "w.yml"]);
+    assert!(made.starts_with("exit 0\n"), "{made}");
+    let workflow: Value = serde_yaml::from_str(&project.read("w.yml")).unwrap();
+    let step = workflow["jobs"]["run"]["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(step["env"]["LOCK"], "pipelines/stagewright.lock");
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 
-use crate::bench::Project;
+use crate::{bench::Project, git::sizeless};
 
 const PIPELINE: &str = r#"version: 1
 name: demo
@@ -21,18 +21,6 @@ stages:
         - { step: metric, name: size, value: 5, unit: kB }
         - { step: write, port: out, path: size.txt, text: five }
 "#;
-
-/// Signed statements on results have their times in them, so sizes differ from run to run.
-fn sizeless(text: &str) -> String {
-    let words: Vec<&str> = text.split(' ').collect();
-    let mut out = Vec::new();
-    for (index, word) in words.iter().enumerate() {
-        let after_with =
-            index > 0 && ["with", "as"].contains(&words[index - 1]) && word.parse::<f64>().is_ok();
-        out.push(if after_with { "<size>" } else { word });
-    }
-    out.join(" ")
-}
 
 #[test]
 fn what_one_project_pushes_another_one_pulls() {

@@ -10,7 +10,7 @@ use console::style;
 use similar::TextDiff;
 use stagewright::{
     ci::{self, Access, Shape, Target},
-    config::{Config, RemoteName},
+    config::{Config, LOCK_NAME, RemoteName},
     dvc,
     plan::Overrides,
     project, record, track,
@@ -49,7 +49,7 @@ pub struct GithubArgs {
     /// action.yml]
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Commit dvc.lock after a run of the branch, where it changed; only for a pipeline of DVC
+    /// Commit the lock file beside the pipeline after a run of the branch, where it changed
     #[arg(long)]
     commit_lock: bool,
     /// How jobs get at the remote
@@ -110,7 +110,7 @@ pub fn run(scene: &Scene, args: &GithubArgs) -> Result<Exit, CliError> {
         remote,
         named: args.remote.is_some(),
         access: Access::of(remote, args.credentials == Credentials::Secrets, &args.runner)?,
-        lock: lock(args, &file)?,
+        lock: lock(args, &file),
         data: remote.is_some() && !track::find(&config.root, &[])?.is_empty(),
     };
     let text = ci::workflow(&compiled.plan, &jobs, &target)?.to_yaml();
@@ -193,15 +193,9 @@ fn to_set_up(target: &Target<'_>) -> Vec<String> {
 }
 
 /// The lock file to commit.
-fn lock(args: &GithubArgs, file: &Path) -> Result<Option<String>, CliError> {
-    if !args.commit_lock {
-        return Ok(None);
-    }
-    if !dvc::is_pipeline(file) {
-        let what = format!("{} has no lock file to commit: only a dvc.yaml has one", file.display());
-        return Err(CliError::user(what).hint("leave `--commit-lock` out; results are found by their keys"));
-    }
-    Ok(Some(file.with_extension("lock").display().to_string()))
+fn lock(args: &GithubArgs, file: &Path) -> Option<String> {
+    let name = if dvc::is_pipeline(file) { dvc::LOCK_NAME } else { LOCK_NAME };
+    args.commit_lock.then(|| file.with_file_name(name).display().to_string())
 }
 
 /// The action that installs the program.

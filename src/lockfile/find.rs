@@ -1,0 +1,31 @@
+//! Lock files of a project.
+
+use std::path::{Path, PathBuf};
+
+use super::{LockFile, LockFileError, LockedStages};
+use crate::{config::LOCK_NAME, track};
+
+/// A lock file of a project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundLock {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it says.
+    pub file: LockFile,
+}
+
+/// All lock files below a project's root, sorted by path.
+pub fn find(root: &Path) -> Result<Vec<FoundLock>, LockFileError> {
+    let mut found = Vec::new();
+    for path in track::files(root, |item| item.file_name() == LOCK_NAME)? {
+        found.extend(LockFile::read(&path)?.map(|file| FoundLock { path, file }));
+    }
+    Ok(found)
+}
+
+/// What the lock file beside a pipeline's file, which is relative to the root, says of it. None where nothing is said.
+pub fn read_beside(root: &Path, pipeline: &Path) -> Result<Option<LockedStages>, LockFileError> {
+    let path = root.join(pipeline).with_file_name(LOCK_NAME);
+    let name = pipeline.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(LockFile::read(&path)?.and_then(|mut file| file.pipelines.remove(&name)))
+}
