@@ -1,11 +1,14 @@
 //! `stagewright.lock` on the screen: what commands say of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use stagewright::{
     config::{Config, LOCK_NAME},
     lockfile::{self, FoundLock, LockFileError, LockedOutput, LockedStage, Placed},
-    plan::{Plan, StageId},
+    plan::{Action, Plan, StageId},
     record::{ActionResult, flat_differences, flatten, work_tree},
     run::{Preview, RunSummary, StagePreview},
     store::LocalStore,
@@ -15,13 +18,11 @@ use super::{CliError, checkout, screen};
 
 /// Brings the lock file beside a pipeline up to date with a run, and says so where git is to keep it.
 pub fn after_run(config: &Config, plan: &Plan, summary: &RunSummary) -> Result<(), CliError> {
-    let results: Vec<_> = plan
+    let ended: HashMap<_, _> = summary.stages.iter().map(|stage| (&stage.stage, stage)).collect();
+    let results: Vec<(&Action, &ActionResult)> = plan
         .actions
         .iter()
-        .filter_map(|action| {
-            let ended = summary.stages.iter().find(|stage| stage.stage == action.id)?;
-            Some((&**action, ended.result.as_deref()?))
-        })
+        .filter_map(|action| Some((&**action, ended.get(&action.id)?.result.as_deref()?)))
         .collect();
     if lockfile::update(&config.root, &config.state_dir, plan, &results)? && work_tree(&config.root).is_some()
     {

@@ -1,6 +1,7 @@
 //! The results of a run → the lock file beside its pipeline.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::Path,
 };
@@ -8,10 +9,14 @@ use std::{
 use super::{LockFile, LockFileError, LockedStage, LockedStages};
 use crate::{
     config::LOCK_NAME,
-    plan::{Action, Plan},
-    record::ActionResult,
+    digest::Digest,
+    plan::{Action, Plan, StageId},
+    record::{ActionResult, StoredOutput},
     track,
 };
+
+/// Says which lock file, by its digest, was written for which results: `<state>/lockfile.known`.
+const KNOWN: &str = "lockfile.known";
 
 /// Brings the lock file beside a plan's pipeline up to date with results of its stages. True when it was written, which it is only
 /// when it says something else. Stages of the plan without a result here keep what the file says of them; stages and pipelines that
@@ -34,6 +39,15 @@ pub fn update(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(LockFileError::io("read", &path)(error)),
     };
+    let said = said(&name, results);
+    let known = state_dir.join(KNOWN);
+    let in_one = |text: &str| format!("{} {said}\n", Digest::of(text.as_bytes()));
+    if let Some(text) = &old
+        && results.len() == plan.actions.len()
+        && fs::read_to_string(&known).is_ok_and(|known| known == in_one(text))
+    {
+        return Ok(false);
+    }
     let mut stages: LockedStages = results
         .iter()
         .map(|(action, result)| (action.id.clone(), LockedStage::new(action, result)))
@@ -41,7 +55,9 @@ pub fn update(
     if results.len() == plan.actions.len() {
         // Mostly nothing changed, and this tells it without reading the file field by field.
         let whole = LockFile { pipelines: [(name.clone(), stages.clone())].into() };
-        if old.as_deref() == Some(&whole.render()) {
+        if let Some(text) = old.as_ref().filter(|text| **text == whole.render()) {
+            // Only time is lost without it.
+            let _ = fs::write(&known, in_one(text));
             return Ok(false);
         }
     }
@@ -50,8 +66,9 @@ pub fn update(
         None => LockFile::default(),
     };
     let before = file.pipelines.remove(&name).unwrap_or_default();
+    let there: BTreeSet<&StageId> = plan.actions.iter().map(|action| &action.id).collect();
     for (stage, locked) in before {
-        if plan.actions.iter().any(|action| action.id == stage) {
+        if there.contains(&stage) {
             stages.entry(stage).or_insert(locked);
         }
     }
@@ -65,6 +82,21 @@ pub fn update(
     }
     track::write_whole(&path, &text)?;
     Ok(true)
+}
+
+/// Stands for all that a lock file says of these results, without writing it: which takes a run with nothing to do longer than all
+/// else. What a key was made of is in the key.
+fn said(pipeline: &str, results: &[(&Action, &ActionResult)]) -> Digest {
+    let mut text = format!("{} {pipeline}", env!("CARGO_PKG_VERSION"));
+    for (action, result) in results {
+        text.push_str(&format!("\n{:?} {} {:?}", action.id.0, result.key, result.program.version));
+        for (port, StoredOutput { artifact, executable, artifact_type: _, file_name: _ }) in &result.outputs {
+            text.push_str(&format!(" {port:?} {} {:?} {executable}", artifact.digest, artifact.kind));
+            text.push_str(&format!(" {:?}", action.exports.get(port)));
+        }
+        action.outs.iter().for_each(|out| text.push_str(&format!(" {:?}", out.path)));
+    }
+    Digest::of(text.as_bytes())
 }
 
 fn hold(state_dir: &Path) -> Result<File, LockFileError> {
