@@ -325,15 +325,21 @@ pub fn verdict(status: GateStatus) -> StyledObject<&'static str> {
     }
 }
 
-/// A waiver in a line, loud where it has expired.
+/// A waiver in a line, loud where it has expired or does not cover what was found.
 pub fn waiver(waived: &WaivedGate) -> String {
-    let WaivedGate { stage, gate, by, until, reason, holds, .. } = waived;
+    let WaivedGate { stage, gate, by, until, reason, holds, exceeded, .. } = waived;
     let what = match stage {
         Some(stage) => format!("gate {gate} of {stage}"),
         None => format!("target {gate}"),
     };
     if *holds {
         return format!("{} {what}: by {by} until {until}: {reason}", style("waived").yellow().bold());
+    }
+    if let Some(why) = exceeded {
+        return format!(
+            "{} {what}: the waiver by {by} until {until} does not cover it: {why}; so it counts as failed ({reason})",
+            style("NOT WAIVED").red().bold()
+        );
     }
     format!(
         "{} {what}: the waiver by {by} ended on {until}, so it counts as failed ({reason})",

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use stagewright::{
-    lineage::{self, Decision, FailedGate, Proposal, Resource},
+    lineage::{self, Decision, FailedGate, Proposal, Resource, Seen},
     store::LocalStore,
 };
 
@@ -12,7 +12,8 @@ use super::{CliError, Exit, Scene, gc, signing};
 /// Waive a target or gate that failed: sign, as a person, that it may fail until a day
 ///
 /// Until the end of that day, in UTC, runs of the same pipeline pass although it fails, and name the waiver; afterwards they fail
-/// again, and say that it expired. The verdict stays what it is.
+/// again, and say that it expired. A worse value or a stricter limit than the one that was seen is not covered, and neither is a gate of
+/// a stage that says something else than it said. The verdict stays what it is.
 #[derive(Args)]
 pub struct WaiveArgs {
     /// A target by its name, or a gate as `stage:gate`
@@ -51,7 +52,7 @@ pub fn run(scene: &Scene, args: &WaiveArgs) -> Result<Exit, CliError> {
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;
     let (_, library) = lineage::open(&config, &store)?;
-    let FailedGate { gate, found, verdicts } = lineage::find_failed_gate(&library, &args.gate)?;
+    let FailedGate { gate, found, seen, verdicts } = lineage::find_failed_gate(&library, &args.gate)?;
     let proposal = Proposal {
         subject: vec![Resource::new("verdicts", &verdicts)],
         decision: Decision::Waived {
@@ -59,11 +60,18 @@ pub fn run(scene: &Scene, args: &WaiveArgs) -> Result<Exit, CliError> {
             until: args.until,
             reason: args.reason.clone(),
             found: found.clone(),
+            seen: seen.clone(),
         },
         at: now,
     };
     let decided = lineage::decide(&config, &store, &policy, &signing, &name, proposal)?;
     println!("waived by {} until {}: {gate} of {}", decided.by, args.until, gate.pipeline);
     println!("it failed with: {found}");
+    match seen {
+        Some(Seen { metric, value, limit }) => println!(
+            "covered is a {metric} of {value} or better, with a limit of {limit} or one that is less strict"
+        ),
+        None => println!("covered is only that; when the gate finds something else, it fails again"),
+    }
     Ok(Exit::Success)
 }

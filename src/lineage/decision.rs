@@ -1,8 +1,9 @@
 //! What people decide: that a result is approved, and that a gate which failed is waived for a while.
 //!
 //! A decision is a statement like any other, signed by one key, which is a person's, and a line of the ledger. An approval is about
-//! bytes. A waiver is about the verdict that it was given for, and holds for that gate of that pipeline until the end of a day. Whose
-//! decision it is, the signature says, and not the name in it. Only decisions by trusted keys count.
+//! bytes. A waiver is about the verdict that it was given for, and holds for that gate of that pipeline until the end of a day, while
+//! what is found is no worse than what was seen. Whose decision it is, the signature says, and not the name in it. Only decisions by
+//! trusted keys count.
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,9 @@ pub enum Decision {
         reason: String,
         /// What was found that made the waiver necessary.
         found: String,
+        /// The same in numbers, where the gate has them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Seen>,
     },
 }
 
@@ -103,12 +107,86 @@ pub struct Waiver {
     pub until: Date,
     /// Why.
     pub reason: String,
+    /// What was found when it was given, in words.
+    pub found: String,
+    /// The same in numbers, where the gate has them.
+    pub seen: Option<Seen>,
 }
 
 impl Waiver {
     /// True until the end of its last day.
-    pub fn holds(&self, now: Timestamp) -> bool {
+    fn lasts(&self, now: Timestamp) -> bool {
         Offset::UTC.to_datetime(now).date() <= self.until
+    }
+
+    /// Why it does not cover what was found; none where it does. Numbers are compared; a gate that has none must say the same again.
+    fn exceeded_by(&self, verdict: &Verdict) -> Option<String> {
+        match &self.seen {
+            Some(seen) => seen.exceeded_by(verdict),
+            None if self.found == verdict.reason => None,
+            None => {
+                Some(format!("it was given for \u{201c}{}\u{201d}, and this is something else", self.found))
+            }
+        }
+    }
+}
+
+/// What a waiver means for a gate that failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ruling<'a> {
+    /// The gate may fail as it does.
+    Holds(&'a Waiver),
+    /// It might have until the waiver's last day, which is over.
+    Expired(&'a Waiver),
+    /// It may fail, but not like this: why.
+    Exceeded(&'a Waiver, String),
+}
+
+/// What a waiver was given for, in numbers: it covers no worse value, and no stricter limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// The metric.
+    pub metric: String,
+    /// Its value, which missed the limit.
+    pub value: f64,
+    /// The limit. On which side of it the value lies says which way is worse.
+    pub limit: f64,
+}
+
+impl Seen {
+    /// Of a verdict that has numbers.
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        Some(Self { metric: verdict.metric.clone()?, value: verdict.value?, limit: verdict.bound? })
+    }
+
+    /// True when more of the metric is worse.
+    pub fn more_is_worse(&self) -> bool {
+        self.value > self.limit
+    }
+
+    fn exceeded_by(&self, verdict: &Verdict) -> Option<String> {
+        let Some(now) = Self::of(verdict) else {
+            return Some(format!("it was given for a value of {}, and there is none now", self.value));
+        };
+        if now.metric != self.metric {
+            return Some(format!("it was given for `{}`, and `{}` is asked now", self.metric, now.metric));
+        }
+        if now.more_is_worse() != self.more_is_worse() {
+            return Some(format!("it was given against a limit of {} from the other side", self.limit));
+        }
+        let is_worse = |then: f64, now: f64| if self.more_is_worse() { now > then } else { now < then };
+        if is_worse(self.value, now.value) {
+            return Some(format!("it was given for {}, and {} is worse", self.value, now.value));
+        }
+        // A limit is stricter where more values miss it.
+        if is_worse(now.limit, self.limit) {
+            return Some(format!(
+                "it was given against a limit of {}, and {} is stricter",
+                self.limit, now.limit
+            ));
+        }
+        None
     }
 }
 
@@ -120,8 +198,8 @@ impl Waivers {
     /// Those among the decisions.
     pub fn of(decided: impl IntoIterator<Item = Decided>) -> Self {
         let waiver = |one: Decided| match one.decision {
-            Decision::Waived { gate, until, reason, found: _ } => {
-                Some(Waiver { statement: one.statement, gate, by: one.by, until, reason })
+            Decision::Waived { gate, until, reason, found, seen } => {
+                Some(Waiver { statement: one.statement, gate, by: one.by, until, reason, found, seen })
             }
             Decision::Approved { .. } => None,
         };
@@ -139,9 +217,20 @@ impl Waivers {
         Ok(Self::of(decisions(&library, policy)))
     }
 
-    /// The waiver of a gate: the one that holds longest.
-    pub fn of_gate(&self, gate: &Gate) -> Option<&Waiver> {
-        self.0.iter().filter(|waiver| waiver.gate == *gate).max_by_key(|waiver| waiver.until)
+    /// What the waivers of a gate mean for the verdict that failed it; of several, the one that holds longest counts. None where the
+    /// gate has none.
+    pub fn judge(&self, gate: &Gate, verdict: &Verdict, now: Timestamp) -> Option<Ruling<'_>> {
+        let mut all: Vec<&Waiver> = self.0.iter().filter(|waiver| waiver.gate == *gate).collect();
+        all.sort_by_key(|waiver| std::cmp::Reverse(waiver.until));
+        let lasting = || all.iter().copied().filter(|waiver| waiver.lasts(now));
+        if let Some(waiver) = lasting().find(|waiver| waiver.exceeded_by(verdict).is_none()) {
+            return Some(Ruling::Holds(waiver));
+        }
+        if let Some((waiver, why)) = lasting().find_map(|waiver| Some((waiver, waiver.exceeded_by(verdict)?)))
+        {
+            return Some(Ruling::Exceeded(waiver, why));
+        }
+        all.first().copied().map(Ruling::Expired)
     }
 }
 
@@ -178,6 +267,8 @@ pub struct FailedGate {
     pub gate: Gate,
     /// What was found.
     pub found: String,
+    /// The same in numbers, where the gate has them.
+    pub seen: Option<Seen>,
     /// Blob of the statement that says so.
     pub verdicts: Digest,
 }
@@ -237,8 +328,9 @@ fn gates(library: &Library, run: &Node) -> Vec<(FailedGate, bool)> {
         let (Some(node), Some(tests)) = (node, tests) else { continue };
         for verdict in tests.configuration.iter().filter_map(Resource::inline_value::<Verdict>) {
             let failed = tests.failed_tests.contains(&verdict.gate);
+            let seen = Seen::of(&verdict);
             let gate = Gate { pipeline: pipeline.clone(), stage: stage.cloned(), name: verdict.gate };
-            found.push((FailedGate { gate, found: verdict.reason, verdicts: node.digest }, failed));
+            found.push((FailedGate { gate, found: verdict.reason, seen, verdicts: node.digest }, failed));
         }
     }
     found

@@ -38,8 +38,8 @@ pub use attest::{
 };
 pub use blobs::Blobs;
 pub use decision::{
-    Decided, Decision, DecisionPredicate, FailedGate, Gate, Proposal, Waiver, Waivers, decide, decisions,
-    decisions_about, find_failed_gate,
+    Decided, Decision, DecisionPredicate, FailedGate, Gate, Proposal, Ruling, Seen, Waiver, Waivers, decide,
+    decisions, decisions_about, find_failed_gate,
 };
 pub use diff::{
     DataChange, LineageDiff, ModelChanges, SampleChanges, StageChanges, TensorChange, TensorFacts, diff,

@@ -391,8 +391,11 @@ pub struct WaivedGate {
     pub reason: String,
     /// Blob of the waiver's statement.
     pub statement: Digest,
-    /// The waiver held when the run ended; false for one that had expired, which changes nothing.
+    /// The waiver held when the run ended; false for one that had expired, or does not cover what was found, which changes nothing.
     pub holds: bool,
+    /// Why it does not cover what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<String>,
 }
 
 /// A hit that was carried out again.

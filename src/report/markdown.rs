@@ -123,7 +123,11 @@ fn gates(report: &RunReport, text: &mut String) {
         rows.into_iter().map(|row| row.to_vec()),
     );
     for waived in &report.waived {
-        let word = if waived.holds { "waived" } else { "**waiver expired**" };
+        let word = match (waived.holds, &waived.exceeded) {
+            (true, _) => "waived".to_owned(),
+            (false, Some(why)) => format!("**waiver does not cover it** ({})", escape(why)),
+            (false, None) => "**waiver expired**".to_owned(),
+        };
         let of = waived.stage.as_ref().map(|stage| format!(" of {}", escape(&stage.0))).unwrap_or_default();
         text.push_str(&format!(
             "\n{word}: {}{of}, by {} until {}: {}\n",

@@ -84,6 +84,36 @@ fn a_run_passes_with_its_waivers_named() {
 }
 
 #[test]
+fn a_waiver_covers_what_was_seen_and_nothing_worse() {
+    let project = project();
+    waive(&project, "accuracy");
+    waive(&project, "train:sane");
+    let with = |from: &str, to: &str| {
+        project.write("pipeline.yaml", &PIPELINE.replace(from, to));
+        project.run(&["run"])
+    };
+    for (from, to) in [("value: 90", "value: 90"), ("value: 90", "value: 92.5"), ("\"95%\"", "\"93%\"")] {
+        let ran = with(from, to);
+        assert!(ran.starts_with("exit 0\n"), "{to}: {ran}");
+    }
+    assert_snapshot!("run-worse", with("value: 90", "value: 89.5"));
+    assert_snapshot!("verify-worse", project.run(&["lineage", "verify", "train"]));
+    project.run(&["report", "run", "-o", "r.html"]);
+    assert!(project.read("r.html").contains("waiver does not cover it"));
+    let markdown = project.output(&["report", "run", "--format", "markdown"]);
+    assert!(markdown.contains("**waiver does not cover it**"), "{markdown}");
+    let stricter = with("\"95%\"", "\"96%\"");
+    assert!(stricter.starts_with("exit 3\n") && stricter.contains("96 is stricter"), "{stricter}");
+    let other = with("10 % is too much", "12 % is too much");
+    assert!(other.starts_with("exit 3\n") && other.contains("NOT WAIVED gate sane of train"), "{other}");
+    // Who looks at the worse value may waive it too.
+    with("value: 90", "value: 89.5");
+    waive(&project, "accuracy");
+    let again = project.run(&["run"]);
+    assert!(again.starts_with("exit 0\n"), "{again}");
+}
+
+#[test]
 fn a_waiver_of_a_key_that_does_not_count_is_none() {
     let project = project();
     waive(&project, "accuracy");
@@ -104,7 +134,7 @@ fn expired(project: &Project, gate: &str) {
     let signing = Signing::open(Some(&policy), keyring.as_ref(), &mut |_| None).unwrap();
     let store = LocalStore::open(&config.store_dir).unwrap();
     let (_, library) = lineage::open(&config, &store).unwrap();
-    let FailedGate { gate, found, verdicts } = find_failed_gate(&library, gate).unwrap();
+    let FailedGate { gate, found, seen, verdicts } = find_failed_gate(&library, gate).unwrap();
     let proposal = Proposal {
         subject: vec![Resource::new("verdicts", &verdicts)],
         decision: Decision::Waived {
@@ -112,6 +142,7 @@ fn expired(project: &Project, gate: &str) {
             until: "2020-01-01".parse().unwrap(),
             reason: "soon".to_owned(),
             found,
+            seen,
         },
         at: "2019-12-01T00:00:00Z".parse().unwrap(),
     };

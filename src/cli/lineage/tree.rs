@@ -50,7 +50,7 @@ fn decision(decided: &Decided) -> String {
             let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("{} by {by} at {at:.0}{why}", style("approved").green().bold())
         }
-        Decision::Waived { gate, until, reason, found } => {
+        Decision::Waived { gate, until, reason, found, .. } => {
             let word = if Offset::UTC.to_datetime(Timestamp::now()).date() > *until {
                 style("waiver EXPIRED").red().bold()
             } else {

@@ -63,6 +63,20 @@ impl Verdict {
 }
 
 impl Attestor {
+    /// A gate's verdict as its statement tells it.
+    pub fn verdict_of_gate(&self, gate: &Gate) -> Verdict {
+        self.plain(Verdict::of_gate(gate))
+    }
+
+    /// A target's verdict as its statement tells it.
+    pub fn verdict_of_target(&self, verdict: &TargetVerdict) -> Verdict {
+        self.plain(Verdict::of_target(verdict))
+    }
+
+    fn plain(&self, verdict: Verdict) -> Verdict {
+        Verdict { reason: self.redactor.text(&verdict.reason), ..verdict }
+    }
+
     /// The statement on these verdicts; `stage` is the one that gave them, none for the pipeline's targets.
     pub(super) fn verdicts(
         &self,
@@ -84,9 +98,8 @@ impl Attestor {
         let mut configuration = Vec::new();
         for verdict in verdicts {
             let verdict = Verdict {
-                reason: self.redactor.text(&verdict.reason),
                 stage: verdict.stage.clone().or_else(|| stage.cloned()),
-                ..verdict.clone()
+                ..self.plain(verdict.clone())
             };
             configuration.push(self.inline(&verdict.gate, &verdict)?);
         }

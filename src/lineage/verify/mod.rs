@@ -11,7 +11,7 @@ pub use fault::{Fault, FaultKind};
 use jiff::Timestamp;
 
 use super::{
-    Blobs, Checkpoint, Decided, Decision, Envelope, Gate, Kind, Ledger, Library, Node, Resource,
+    Blobs, Checkpoint, Decided, Decision, Envelope, Gate, Kind, Ledger, Library, Node, Resource, Ruling,
     RunPredicate, Standing, TestResult, TrustPolicy, Verdict, Waivers, bundle::LogProofs,
     decision::pipeline_of, decisions, decisions_about,
 };
@@ -361,17 +361,23 @@ fn verdicts(
     found.gates += tests.passed_tests.len() + tests.failed_tests.len() + tests.warned_tests.len();
     for gate in &tests.failed_tests {
         let verdict = tests.configuration.iter().find(|one| one.name == *gate);
-        let reason = verdict.and_then(Resource::inline_value::<Verdict>).map(|verdict| verdict.reason);
-        let what =
-            format!("gate `{gate}` of {of} failed: {}", reason.as_deref().unwrap_or("no reason was kept"));
-        match waivers.of_gate(&gate_of(gate)) {
-            Some(waiver) if waiver.holds(Timestamp::now()) => found
+        let verdict = verdict.and_then(Resource::inline_value::<Verdict>);
+        let reason = verdict.as_ref().map_or("no reason was kept", |verdict| verdict.reason.as_str());
+        let what = format!("gate `{gate}` of {of} failed: {reason}");
+        // Of a verdict that can't be read nobody knows how bad it is.
+        match verdict.as_ref().and_then(|one| waivers.judge(&gate_of(gate), one, Timestamp::now())) {
+            Some(Ruling::Holds(waiver)) => found
                 .notes
                 .push(format!("{what}; {} waived it until {}: {}", waiver.by, waiver.until, waiver.reason)),
-            Some(waiver) => found.fault(
+            Some(Ruling::Expired(waiver)) => found.fault(
                 FaultKind::Gate,
                 name(node),
                 format!("{what}; the waiver by {} expired on {}", waiver.by, waiver.until),
+            ),
+            Some(Ruling::Exceeded(waiver, why)) => found.fault(
+                FaultKind::Gate,
+                name(node),
+                format!("{what}; the waiver by {} does not cover it: {why}", waiver.by),
             ),
             None => found.fault(FaultKind::Gate, name(node), what),
         }

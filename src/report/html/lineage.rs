@@ -48,7 +48,7 @@ fn decision(decided: &Decided) -> Markup {
             Decision::Approved { reason } => {
                 "approved a result" @if let Some(reason) = reason { ": " (reason) }
             },
-            Decision::Waived { gate, until, reason, found } => {
+            Decision::Waived { gate, until, reason, found, .. } => {
                 "waived the " (gate) " until " (until) ": " (reason) " (found: " (found) ")"
             },
         }

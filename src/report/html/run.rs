@@ -150,8 +150,15 @@ fn waiver(report: &RunReport, stage: Option<&StageId>, gate: &str) -> Markup {
     html! {
         @if let Some(waived) = found {
             br;
-            @if waived.holds { (tag("warn", "waived")) } @else { (tag("bad", "waiver expired")) }
+            @if waived.holds {
+                (tag("warn", "waived"))
+            } @else if waived.exceeded.is_some() {
+                (tag("bad", "waiver does not cover it"))
+            } @else {
+                (tag("bad", "waiver expired"))
+            }
             " by " (waived.by) " until " (waived.until) ": " (waived.reason)
+            @if let Some(why) = &waived.exceeded { "; " (why) }
         }
     }
 }

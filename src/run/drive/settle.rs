@@ -8,7 +8,7 @@ use stagewright_protocol::GateStatus;
 use super::{Driver, NOT_SELECTED, millis};
 use crate::{
     digest::Digest,
-    lineage::{Gate, RunEnd},
+    lineage::{Gate, Ruling, RunEnd, Verdict},
     plan::{ActionKey, StageId},
     record::{
         ActionResult, Failure, Measured, Outcome, RunEvent, RunOutcome, VerifiedHit, WaivedGate, flatten,
@@ -276,23 +276,28 @@ impl Driver<'_> {
         both.filter_map(|(summary, action)| summary.as_ref().filter(|_| !action.continue_on_error))
     }
 
-    /// Gates and targets that failed and count: the stage that checks, and the name.
-    fn failed_gates(&self) -> impl Iterator<Item = (Option<&StageId>, &str)> {
-        let gates = self.counted().flat_map(|summary| {
+    /// Gates and targets that failed and count: the stage that checks, and the verdict.
+    fn failed_gates(&self) -> impl Iterator<Item = (Option<&StageId>, Verdict)> {
+        let attestor = &self.shared.attestor;
+        let gates = self.counted().flat_map(move |summary| {
             let gates = summary.result.as_ref().map_or(&[][..], |result| &result.measured.gates);
             let failed = gates.iter().filter(|gate| gate.status == GateStatus::Failed);
-            failed.map(move |gate| (Some(&summary.stage), gate.name.as_str()))
+            failed.map(move |gate| (Some(&summary.stage), attestor.verdict_of_gate(gate)))
         });
         let targets = self.verdicts.iter().filter(|verdict| verdict.status == GateStatus::Failed);
-        gates.chain(targets.map(|verdict| (None, verdict.target.as_str())))
+        gates.chain(targets.map(move |verdict| (None, attestor.verdict_of_target(verdict))))
     }
 
-    /// Those of them that have a waiver, also one that has expired.
+    /// Those of them that have a waiver, also one that has expired or does not cover what was found.
     fn waived(&self, now: Timestamp) -> Vec<WaivedGate> {
         let pipeline = self.shared.attestor.pipeline_name();
-        let waived = |(stage, name): (Option<&StageId>, &str)| {
-            let gate = Gate { pipeline: pipeline.clone(), stage: stage.cloned(), name: name.to_owned() };
-            let waiver = self.waivers.of_gate(&gate)?;
+        let waived = |(stage, verdict): (Option<&StageId>, Verdict)| {
+            let gate = Gate { pipeline: pipeline.clone(), stage: stage.cloned(), name: verdict.gate.clone() };
+            let (waiver, holds, exceeded) = match self.waivers.judge(&gate, &verdict, now)? {
+                Ruling::Holds(waiver) => (waiver, true, None),
+                Ruling::Expired(waiver) => (waiver, false, None),
+                Ruling::Exceeded(waiver, why) => (waiver, false, Some(why)),
+            };
             Some(WaivedGate {
                 stage: gate.stage,
                 gate: gate.name,
@@ -300,7 +305,8 @@ impl Driver<'_> {
                 until: waiver.until,
                 reason: waiver.reason.clone(),
                 statement: waiver.statement,
-                holds: waiver.holds(now),
+                holds,
+                exceeded,
             })
         };
         self.failed_gates().filter_map(waived).collect()
@@ -309,8 +315,8 @@ impl Driver<'_> {
     fn outcome(&self, verified: &[VerifiedHit], waived: &[WaivedGate]) -> RunOutcome {
         let cancelled = self.shared.cancel.is_cancelled()
             && self.summaries.iter().flatten().any(|summary| summary.outcome == Outcome::Cancelled);
-        let may_fail = |(stage, name): (Option<&StageId>, &str)| {
-            waived.iter().any(|one| one.holds && one.stage.as_ref() == stage && one.gate == name)
+        let may_fail = |(stage, verdict): (Option<&StageId>, Verdict)| {
+            waived.iter().any(|one| one.holds && one.stage.as_ref() == stage && one.gate == verdict.gate)
         };
         if cancelled {
             RunOutcome::Cancelled
