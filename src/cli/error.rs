@@ -23,7 +23,7 @@ pub enum Exit {
     Environment = 4,
     /// `lineage verify`: a signature is not its key's.
     BadSignature = 10,
-    /// `lineage verify`: the ledger was changed.
+    /// `lineage verify`, `push`, `pull`: a ledger was changed.
     LedgerChanged = 11,
     /// `lineage verify`: stored bytes are not those of their digest.
     BytesDiffer = 12,

@@ -11,6 +11,7 @@ mod diff;
 mod display;
 mod doctor;
 mod error;
+mod exchange;
 mod fmt;
 mod gc;
 mod graph;

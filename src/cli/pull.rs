@@ -18,7 +18,7 @@ use stagewright::{
 use super::{
     CliError, Exit, Scene, checkout,
     checkout::Item,
-    gc, lockfile, pipeline,
+    exchange, gc, lockfile, pipeline,
     pipeline::PipelineArgs,
     run::SelectArgs,
     screen,
@@ -28,7 +28,9 @@ use super::{
 /// Bring versioned data and the results of a pipeline from a remote and place them, without running anything
 ///
 /// First the data that pointer files name. Then, for every stage whose result is not stored here, the remote is asked; what others have
-/// run need not run again. Where a pipeline can't be compiled here, the results that its lock file names are brought. Bytes are compared with their digests. Files that you changed are not overwritten.
+/// run need not run again. Where a pipeline can't be compiled here, the results that its lock file names are brought. Bytes are compared
+/// with their digests. Files that you changed are not overwritten. Last come the ledgers of others: the signed statements on their runs,
+/// and what they decided.
 #[derive(Args)]
 pub struct PullArgs {
     #[command(flatten)]
@@ -57,6 +59,9 @@ struct WhatArgs {
     /// Only the versioned data, no results
     #[arg(long, conflicts_with_all = ["pipeline", "until"])]
     data: bool,
+    /// Only the ledgers of others: signed statements on runs, and what people decided; needs no pipeline and no stage program
+    #[arg(long, conflicts_with_all = ["pipeline", "until", "data"])]
+    lineage: bool,
 }
 
 pub fn pull(scene: &Scene, args: &PullArgs) -> Result<Exit, CliError> {
@@ -72,10 +77,31 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
     let settings = config.remote(args.remote.as_ref())?;
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;
+    if args.lineage {
+        if !exchange::pull(&config, settings, &store)? {
+            println!("the remote `{}` has no statement that is not here", settings.name);
+        }
+        return Ok(Exit::Success);
+    }
+    let done = bring_all(scene, args, how, &config, settings, &store)?;
+    if !args.data {
+        exchange::pull(&config, settings, &store)?;
+    }
+    Ok(done)
+}
+
+fn bring_all(
+    scene: &Scene,
+    args: &WhatArgs,
+    how: Pull,
+    config: &Config,
+    settings: &RemoteSettings,
+    store: &LocalStore,
+) -> Result<Exit, CliError> {
     let tracked = track::find(&config.root, &[])?;
     if !tracked.is_empty() {
-        bring_data(&config, settings, &tracked, &store, how)?;
-        let only_data = args.data || settings.results == Trust::Ignore || pipeline::has_none(scene, &config);
+        bring_data(config, settings, &tracked, store, how)?;
+        let only_data = args.data || settings.results == Trust::Ignore || pipeline::has_none(scene, config);
         if args.pipeline.file().is_none() && only_data {
             return Ok(Exit::Success);
         }
@@ -97,23 +123,23 @@ fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
     };
     let named: Vec<_> = lockfile::stages(&locks).collect();
     let by_lock = args.until.is_empty() && !named.is_empty();
-    let loaded = match pipeline::load_in(scene, &config, &args.pipeline) {
+    let loaded = match pipeline::load_in(scene, config, &args.pipeline) {
         Ok(loaded) => loaded,
         // A lock file says by itself which results belong here, without programs, sources or a choice of pipeline.
         Err(error) if by_lock => {
             let first = error.message().lines().next().unwrap_or_default().to_owned();
-            println!("only what {} names is brought: {first}", lockfile::names(&config, &locks));
+            println!("only what {} names is brought: {first}", lockfile::names(config, &locks));
             let open: Vec<_> = named.iter().map(|(_, stage, entry)| (*stage, *entry)).collect();
-            return locked(&config, settings, &open, &store, how);
+            return locked(config, settings, &open, store, how);
         }
         Err(error) => return Err(error),
     };
-    let (exit, done) = planned(&config, settings, args, &loaded, &store, how)?;
+    let (exit, done) = planned(config, settings, args, &loaded, store, how)?;
     let file = config.root.join(&loaded.plan.file);
     let open = named.iter().filter(|(pipeline, stage, _)| *pipeline != file || !done.contains(stage));
     let open: Vec<_> = open.map(|(_, stage, entry)| (*stage, *entry)).collect();
     if by_lock && !open.is_empty() {
-        locked(&config, settings, &open, &store, how)?;
+        locked(config, settings, &open, store, how)?;
     }
     Ok(exit)
 }

@@ -14,14 +14,15 @@ use stagewright::{
 };
 
 use super::{
-    CliError, Exit, Scene, checkout, gc, lockfile, screen,
+    CliError, Exit, Scene, checkout, exchange, gc, lockfile, screen,
     transfer::{self, Transfer},
 };
 
 /// Bring results and versioned data to a remote, so that other machines have them
 ///
-/// Without arguments, the last result of every stage, those that lock files name, and all data that pointer files name. What the remote has already is not sent
-/// again; a push that was stopped goes on where it was.
+/// Without arguments, the last result of every stage, those that lock files name, and all data that pointer files name. What the remote
+/// has already is not sent again; a push that was stopped goes on where it was. With results goes the ledger: the signed statements on
+/// all runs, and what people decided.
 #[derive(Args)]
 pub struct PushArgs {
     /// Stages (their last results), runs (the end of an id), or versioned data
@@ -73,6 +74,8 @@ pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
     }
     if !keys.is_empty() {
         push(&config, args.remote.as_ref(), &store, keys)?;
+    } else if args.names.is_empty() {
+        exchange::push(&config, args.remote.as_ref(), &store)?;
     }
     Ok(Exit::Success)
 }
@@ -82,7 +85,7 @@ pub fn everything(scene: &Scene) -> Result<Exit, CliError> {
     run(scene, &PushArgs { names: Vec::new(), all: false, remote: None })
 }
 
-/// Pushes results and says what came of it.
+/// Pushes results and the ledger, and says what came of it.
 pub fn push(
     config: &Config,
     remote: Option<&RemoteName>,
@@ -117,7 +120,7 @@ pub fn push(
             },
         );
     }
-    Ok(())
+    exchange::push(config, remote, store)
 }
 
 fn push_data(

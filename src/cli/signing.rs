@@ -113,6 +113,18 @@ impl From<LineageError> for CliError {
                 Self::user(text).hint(format!("these failed: {}", failed.join(", ")))
             }
             LineageError::NotFailed { .. } => Self::user(text).hint("only what failed can be waived"),
+            LineageError::Diverged { name, .. } => {
+                let mut error = Self::environment(text).hint(if name == "this project" {
+                    "nothing of the ledger was pushed. Either it was cut or changed here, which `stagewright lineage verify --all` \
+                     looks for; or two copies of one project folder both push: remove `.stagewright/lineage-v1/name` in one of them, \
+                     and it goes on under a name of its own"
+                } else {
+                    "nothing of it was taken over. Whoever writes it can tell whether it was cut or changed there, on the remote, or \
+                     in `.stagewright/lineage-v1/others` here"
+                });
+                error.exit = super::Exit::LedgerChanged;
+                error
+            }
             LineageError::NoP256 { .. } => Self::user(text).hint(
                 "OpenSSF Model Signing takes no other kind; `stagewright key new NAME --algorithm ecdsa-p256` makes one",
             ),

@@ -142,6 +142,14 @@ pub enum LineageError {
         /// As written.
         gate: String,
     },
+    /// A ledger on a remote is no continuation of what is known of it, or the other way round.
+    #[error("the ledger of {name} on the remote and what is known of it here do not fit together: {reason}")]
+    Diverged {
+        /// Name of the ledger, or `this project`.
+        name: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// No checkpoint of the ledger has seen a statement.
     #[error("no checkpoint of the ledger covers all of these statements")]
     NoCheckpoint,

@@ -3,6 +3,8 @@
 //! ```text
 //! <state>/lineage-v1/ledger.jsonl        a statement a line; lines are appended and never changed
 //! <state>/lineage-v1/checkpoints.jsonl   size and root after each run, signed
+//! <state>/lineage-v1/name                under which others know it, once it was pushed
+//! <state>/lineage-v1/others/             lines and last checkpoints of other machines' ledgers, as they were pulled
 //! ```
 //!
 //! The statements themselves are blobs of the store. A leaf is the envelope's bytes, hashed as RFC 6962 says, so a line that is
@@ -71,6 +73,9 @@ pub struct Entry {
     pub subjects: Vec<String>,
     /// Leaf hash of the envelope's bytes, in hex.
     pub leaf: String,
+    /// Name of the ledger that it was taken over from; none for one that was written here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 impl Entry {
@@ -82,6 +87,7 @@ impl Entry {
             run,
             subjects,
             leaf: hex::encode(merkle::leaf_hash(bytes)),
+            origin: None,
         }
     }
 
@@ -181,6 +187,45 @@ impl Ledger {
         Ok(())
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads the lines of a file; none where there is no such file.
+    pub(super) fn read_lines(path: &Path) -> Result<Vec<Entry>, LineageError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(LineageError::io("read", path)(error)),
+        };
+        let read = |(index, line): (usize, &[u8])| {
+            serde_json::from_slice(line).map_err(|error| LineageError::Ledger {
+                path: path.to_owned(),
+                line: index + 1,
+                reason: error.to_string(),
+            })
+        };
+        whole_lines(&bytes).enumerate().map(read).collect()
+    }
+
+    /// Appends lines to a file beside the ledger.
+    pub(super) fn append_lines(&self, name: &str, bytes: &[u8]) -> Result<(), LineageError> {
+        self.append_to(name, bytes, true)
+    }
+
+    /// Writes a file beside the ledger whole, in place of the one that is there.
+    pub(super) fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<(), LineageError> {
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).map_err(LineageError::io("create", folder))?;
+        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.as_file().sync_data()?;
+            file.persist(&path).map_err(|error| error.error)
+        });
+        written.map(drop).map_err(LineageError::io("write", &path))
+    }
+
     /// The statements in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -239,7 +284,8 @@ impl Ledger {
 
     fn append_to(&self, name: &str, bytes: &[u8], sync: bool) -> Result<(), LineageError> {
         let path = self.folder.join(name);
-        fs::create_dir_all(&self.folder).map_err(LineageError::io("create", &self.folder))?;
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).map_err(LineageError::io("create", folder))?;
         let open = File::options().read(true).append(true).create(true).open(&path);
         let mut file = open.map_err(LineageError::io("open", &path))?;
         file.lock().map_err(LineageError::io("lock", &path))?;

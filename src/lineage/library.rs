@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use jiff::Timestamp;
+
 use super::{Blobs, Envelope, Kind, Ledger, LineageError, Provenance, Resource, Statement};
 use crate::{
     config::Config,
@@ -230,9 +232,14 @@ impl Library {
         found
     }
 
-    /// The last statement on a run in which these bytes are a result.
+    /// The statement on the run in which these bytes are a result and that ended last: with runs of other machines in it, the order
+    /// of the ledger is not that of time.
     pub fn last_run(&self, sha256: &str) -> Option<&Node> {
-        self.nodes.iter().rev().find(|node| node.kind == Kind::Run && node.is_about(sha256))
+        let runs = self.nodes.iter().filter(|node| node.kind == Kind::Run && node.is_about(sha256));
+        runs.max_by_key(|node| {
+            let at = node.statement.predicate.get("finishedOn").and_then(|at| at.as_str());
+            at.and_then(|at| at.parse::<Timestamp>().ok())
+        })
     }
 
     /// What a user means: the id of a stage, a file or folder (whose content counts, wherever it lies), or a digest or its

@@ -18,6 +18,7 @@ mod decision;
 mod diff;
 mod envelope;
 mod error;
+mod exchange;
 pub mod export;
 mod impact;
 mod key;
@@ -46,6 +47,7 @@ pub use diff::{
 };
 pub use envelope::{Envelope, IN_TOTO, Signature, pre_authentication_encoding};
 pub use error::LineageError;
+pub use exchange::{Adopted, Incoming, Other, Outgoing, incoming, lines_known, outgoing};
 pub use impact::{Impact, impact};
 pub use key::{Algorithm, KeyId, PrivateKey, PublicKey};
 pub use keyring::{Keyring, Secret, SigningCommand, StoredKey};

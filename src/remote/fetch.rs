@@ -68,7 +68,7 @@ impl Session {
         Ok(fetched)
     }
 
-    async fn fetch_blobs(
+    pub(super) async fn fetch_blobs(
         self: &Arc<Self>,
         store: &LocalStore,
         blobs: &BTreeSet<Digest>,

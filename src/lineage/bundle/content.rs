@@ -170,6 +170,9 @@ pub struct ProvenEntry {
     pub index: u64,
     /// The hashes from its leaf to the checkpoint's root, in base64; empty for one that is newer than the checkpoint.
     pub proof: Vec<String>,
+    /// Name of the other machine's ledger that it was taken over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// An earlier size of the ledger.

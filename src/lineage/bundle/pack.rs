@@ -249,11 +249,14 @@ fn log(from: &Evidence<'_>, wanted: &BTreeSet<String>) -> Result<(LogProofs, Opt
             statement,
             index: at as u64,
             proof: texts(&merkle::inclusion_proof(covered, at)),
+            origin: from.ledger.entries().get(at).and_then(|entry| entry.origin.clone()),
         })
         .collect();
     entries.sort_by_key(|entry| entry.index);
     let mut sizes = BTreeSet::new();
-    let all = wanted.iter().chain(&extra).filter_map(|hash| from.library.blob(hash));
+    // What a run of another machine has seen was that one's ledger.
+    let own = entries.iter().filter(|entry| entry.origin.is_none());
+    let all = own.filter_map(|entry| from.library.blob(&entry.statement.hex()));
     for node in all.filter(|node| node.kind == Kind::Run) {
         sizes.insert(node.statement.read::<RunPredicate>("the statement on the run")?.ledger.size);
     }

@@ -1,10 +1,15 @@
 //! The ledger against its blobs and its signed checkpoints.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Case, FaultKind, Log, Verification, judge, made, name, proofs};
 use crate::{
-    lineage::{Checkpoint, Envelope, Kind, Ledger, LineageError, RunPredicate, Standing, merkle},
+    digest::Digest,
+    lineage::{
+        Checkpoint, Envelope, Kind, Ledger, LineageError, Other, RunPredicate, Standing, merkle, merkle::Hash,
+    },
     store::StoreError,
 };
 
@@ -41,16 +46,6 @@ fn whole(case: &Case<'_>, ledger: &Ledger, found: &mut Verification) {
             found.fault(FaultKind::Ledger, LINK, what);
         }
     }
-    let head = |size: u64, root: &[u8], who: String, found: &mut Verification| {
-        let Some(then) = usize::try_from(size).ok().and_then(|size| leaves.get(..size)) else {
-            let what = format!("{who} has seen {size} statements, and {} are left", leaves.len());
-            return found.fault(FaultKind::Ledger, LINK, what);
-        };
-        if merkle::root(then) != *root {
-            let what = format!("its first {size} statements are not those that {who} has seen");
-            found.fault(FaultKind::Ledger, LINK, what);
-        }
-    };
     match ledger.checkpoints() {
         Err(error) => found.fault(FaultKind::Ledger, LINK, error.to_string()),
         Ok(checkpoints) => {
@@ -65,7 +60,7 @@ fn whole(case: &Case<'_>, ledger: &Ledger, found: &mut Verification) {
                     found.fault(FaultKind::Signature, &who, "its signature is not over these bytes");
                 }
                 match Checkpoint::from_envelope(&who, envelope) {
-                    Ok(checkpoint) => head(checkpoint.size, &checkpoint.root, who, found),
+                    Ok(checkpoint) => head(&leaves, checkpoint.size, &checkpoint.root, who, found),
                     Err(error) => found.fault(FaultKind::Malformed, who, error.to_string()),
                 }
             }
@@ -74,15 +69,71 @@ fn whole(case: &Case<'_>, ledger: &Ledger, found: &mut Verification) {
             }
         }
     }
+    let others = match ledger.others() {
+        Ok(others) => others,
+        Err(error) => return found.fault(FaultKind::Ledger, LINK, error.to_string()),
+    };
+    for other in &others {
+        copy(case, other, found);
+    }
+    let origins: BTreeMap<&Digest, &str> = ledger
+        .entries()
+        .iter()
+        .filter_map(|entry| Some((&entry.statement, entry.origin.as_deref()?)))
+        .collect();
     for node in case.library.nodes().iter().filter(|node| node.kind == Kind::Run) {
+        // A run of another machine has seen the ledger of that one.
+        let leaves = match origins.get(&node.digest) {
+            None => &leaves,
+            Some(origin) => match others.iter().find(|other| other.name == **origin) {
+                Some(other) => &other.leaves,
+                None => {
+                    let what =
+                        format!("{} was made elsewhere, and the ledger {origin} is not here", name(node));
+                    found.notes.push(what);
+                    continue;
+                }
+            },
+        };
         let told = node.statement.read::<RunPredicate>(&name(node));
         let root = told.as_ref().ok().and_then(|told| hex::decode(&told.ledger.root).ok());
         match (told, root) {
-            (Ok(told), Some(root)) => head(told.ledger.size, &root, name(node), found),
+            (Ok(told), Some(root)) => head(leaves, told.ledger.size, &root, name(node), found),
             _ => {
                 found.fault(FaultKind::Malformed, name(node), "it does not say what the ledger was before it")
             }
         }
+    }
+}
+
+/// What somebody has seen of a ledger must be its beginning.
+fn head(leaves: &[Hash], size: u64, root: &[u8], who: String, found: &mut Verification) {
+    let Some(then) = usize::try_from(size).ok().and_then(|size| leaves.get(..size)) else {
+        let what = format!("{who} has seen {size} statements, and {} are left", leaves.len());
+        return found.fault(FaultKind::Ledger, LINK, what);
+    };
+    if merkle::root(then) != *root {
+        let what = format!("its first {size} statements are not those that {who} has seen");
+        found.fault(FaultKind::Ledger, LINK, what);
+    }
+}
+
+/// The copy of another machine's ledger against its own checkpoint.
+fn copy(case: &Case<'_>, other: &Other, found: &mut Verification) {
+    let link = format!("the ledger {} of another machine", other.name);
+    let Some(envelope) = &other.checkpoint else {
+        return found.notes.push(format!("{link} has no checkpoint"));
+    };
+    let who = format!("the checkpoint of {link}");
+    match Checkpoint::from_envelope(&who, envelope) {
+        Ok(checkpoint) => {
+            // The last statement that it covers says when it was made.
+            let last = usize::try_from(checkpoint.size).ok().and_then(|size| size.checked_sub(1));
+            let node = last.and_then(|last| case.library.blob(&other.statements.get(last)?.hex()));
+            judge(case, envelope, node.and_then(|node| made(case.library, node)), &who, found);
+            head(&other.leaves, checkpoint.size, &checkpoint.root, who, found);
+        }
+        Err(error) => found.fault(FaultKind::Malformed, who, error.to_string()),
     }
 }
 

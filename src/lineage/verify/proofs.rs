@@ -29,6 +29,14 @@ pub(super) fn verify(case: &Case<'_>, log: &LogProofs, found: &mut Verification)
         statement(case, &checkpoint, entry, found);
     }
     for run in case.library.nodes().iter().filter(|node| node.kind == Kind::Run) {
+        let entry = log.entries.iter().find(|entry| entry.statement == run.digest);
+        if let Some(origin) = entry.and_then(|entry| entry.origin.as_ref()) {
+            let run = name(run);
+            found
+                .notes
+                .push(format!("{run} was made elsewhere, and the ledger {origin} is not in the bundle"));
+            continue;
+        }
         if let Err(what) = head(&checkpoint, log, run.statement.read(&name(run))) {
             found.fault(FaultKind::Ledger, name(run), what);
         }
