@@ -210,7 +210,12 @@ fn state(state: RunState) -> &'static str {
     }
 }
 
-fn table(text: &mut String, heading: &[&str], numeric: &[usize], rows: impl Iterator<Item = Vec<String>>) {
+pub(super) fn table(
+    text: &mut String,
+    heading: &[&str],
+    numeric: &[usize],
+    rows: impl Iterator<Item = Vec<String>>,
+) {
     let heading: Vec<String> = heading.iter().map(|word| escape(word)).collect();
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     raw_table(text, &heading, numeric, rows.map(|row| row.iter().map(|cell| escape(cell)).collect()));
@@ -233,7 +238,7 @@ fn raw_table(
 }
 
 /// A text that stays one: no markup, no HTML, no end of a cell.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -10,6 +10,8 @@
 //! have is left out. Texts of pipelines, stages and data are never trusted: the page is built by templates that escape, and its
 //! policy lets no script run but the one that is named by its hash.
 
+mod annex;
+mod card;
 mod compare;
 mod data;
 pub mod figures;
@@ -20,6 +22,10 @@ mod layout;
 mod lineage;
 mod markdown;
 
+pub use annex::{
+    AnnexIndex, AnnexItem, AnnexRow, AnnexStatus, Document, Documents, annex_index, annex_markdown,
+};
+pub use card::{CardData, CardFile, CardMetric, CardSection, ModelCard, Words, card_markdown, model_card};
 pub use compare::{CompareReport, CurveSet, VariantPoint, compare_runs};
 pub use data::{
     Curves, FailureView, OutputView, Picture, ReleaseView, Run, RunReport, Series, StageView, Text, page_name,

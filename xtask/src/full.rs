@@ -23,10 +23,11 @@ const TOOLS: &[&str] = &[
     "model-signing",
     // `model-signing` needs it and does not say so.
     "pyopenssl",
+    "huggingface_hub",
 ];
 
 /// The tests that ask them, for nextest.
-const WANTED: &str = "test(/(^|::)full_/) | test(/^exports::/)";
+const WANTED: &str = "test(/(^|::)full_/) | test(/^exports::/) | test(/^cards::/)";
 
 /// Installs the tools, where they are not there yet, and runs the tests that want them.
 pub fn run(nextest: bool) -> Outcome {

@@ -1,5 +1,7 @@
 //! `stagewright report`.
 
+mod annex;
+mod card;
 mod compare;
 mod release;
 mod run;
@@ -28,6 +30,8 @@ enum ReportCommand {
     Run(run::ReportRunArgs),
     Compare(compare::ReportCompareArgs),
     Release(release::ReportReleaseArgs),
+    Card(card::CardArgs),
+    Annex(annex::AnnexArgs),
 }
 
 /// Where a report goes, and in what form.
@@ -56,6 +60,43 @@ pub fn run(scene: &Scene, args: &ReportArgs) -> Result<Exit, CliError> {
         ReportCommand::Run(args) => run::run(scene, args),
         ReportCommand::Compare(args) => compare::run(scene, args),
         ReportCommand::Release(args) => release::run(scene, args),
+        ReportCommand::Card(args) => card::run(scene, args),
+        ReportCommand::Annex(args) => annex::run(scene, args),
+    }
+}
+
+/// Where a text goes, and in what form.
+#[derive(Args)]
+struct TextArgs {
+    /// Write it here [default: print it]
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t = TextFormat::Markdown)]
+    format: TextFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TextFormat {
+    /// For people
+    Markdown,
+    /// For programs
+    Json,
+}
+
+impl TextArgs {
+    /// Writes a text, and says where it is.
+    fn write<T: Serialize>(
+        &self,
+        scene: &Scene,
+        value: &T,
+        markdown: impl Fn(&T) -> String,
+    ) -> Result<(), CliError> {
+        let format = match self.format {
+            TextFormat::Markdown => Format::Markdown,
+            TextFormat::Json => Format::Json,
+        };
+        OutArgs { out: self.out.clone(), format }.write(scene, Path::new("-"), value, &markdown, &markdown)
     }
 }
 
