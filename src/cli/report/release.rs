@@ -46,6 +46,12 @@ pub fn run(scene: &Scene, args: &ReportReleaseArgs) -> Result<Exit, CliError> {
     report.release = Some(ReleaseView::new(&released, before));
     // Names of tags may have slashes, and a file's name may not.
     let usual = format!("report-{}.html", manifest.name.replace('/', "-"));
-    args.out.write(scene, Path::new(&usual), &report, report::run_page, report::run_markdown)?;
+    args.out.write(
+        scene,
+        Path::new(&usual),
+        &report,
+        |report| report::run_page(report, None),
+        report::run_markdown,
+    )?;
     Ok(Exit::Success)
 }
