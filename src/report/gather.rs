@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::{
         record::{MetricValue, Outcome},
-        report::{run_markdown, run_page},
+        report::{Part, Site, run_markdown, run_page, run_pieces},
         store::Artifact,
     };
 
@@ -401,15 +401,13 @@ mod tests {
         let from = Gathering {
             state_dir: folder.path(),
             store: &store,
-            ledger: &ledger,
-            library: &library,
-            policy: None,
+            evidence: Some(Statements { ledger: &ledger, library: &library, policy: None }),
             verify: None,
         };
         let record = large();
         let began = Instant::now();
         let report = gather(&from, &record, Timestamp::now());
-        let page = run_page(&report);
+        let page = run_page(&report, None);
         let took = began.elapsed();
         println!("{} bytes in {took:?}", page.len());
         assert_eq!(report.stages[10].needs, [1, 6, 9]);
@@ -417,6 +415,37 @@ mod tests {
         // Unoptimized, on a busy machine; a release does it in a fraction.
         assert!(took < Duration::from_secs(20), "{took:?}");
         assert!(run_markdown(&report).len() < 400_000);
+    }
+
+    #[test]
+    fn what_is_told_of_a_run_that_goes_on_is_what_its_page_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        let from = Gathering { state_dir: folder.path(), store: &store, evidence: None, verify: None };
+        let mut record = large();
+        record.stages.truncate(40);
+        record.state = RunState::Running;
+        record.started = Some(Timestamp::UNIX_EPOCH);
+        record.stages[7].outcome = None;
+        record.stages[7].started = Some(Timestamp::UNIX_EPOCH);
+        record.stages[7].usual_ms = Some(61_000);
+        let live = Some("../changes/1?from=9".to_owned());
+        let site = Site { project: "cats".to_owned(), part: Part::Runs, depth: 1, live };
+        let report = gather(&from, &record, Timestamp::now());
+        let page = run_page(&report, Some(&site));
+        let told = run_pieces(&report, &site);
+        for (id, piece) in &told.pieces {
+            assert!(page.contains(piece.as_str()), "{id}: {piece}");
+            assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
+        }
+        assert!(page.contains("▶ running") && page.contains(" of usually 1 min 01 s"));
+        // Another stage has ended: its own elements and the sums, and nothing else.
+        record.stages[7].outcome = Some(Outcome::Ran);
+        let later = run_pieces(&gather(&from, &record, Timestamp::now()), &site);
+        assert_eq!(told.frame, later.frame);
+        let changed = told.pieces.iter().zip(&later.pieces).filter(|(a, b)| a != b);
+        let changed: Vec<&str> = changed.map(|((id, _), _)| id.as_str()).collect();
+        assert_eq!(changed, ["page-head", "part-summary", "graph-legend", "n7", "r7", "s7"]);
     }
 
     #[test]

@@ -124,12 +124,16 @@ pub fn trace(
     decisions.dedup_by_key(|one| one.statement);
     let releases: Vec<String> = released.map(|release| release.manifest.name.clone()).collect();
     let runs: Vec<RunId> = runs.collect::<BTreeSet<_>>().into_iter().rev().collect();
-    let statements = views(library, policy, above.iter().copied().chain(below).collect());
+    let mut statements = views(library, policy, above.iter().copied().chain(below).collect());
+    let made_by = maker.and_then(|node| statements.iter().position(|one| one.statement == node.digest));
+    if let (Some(made_by), Some(hash)) = (made_by, &sha256) {
+        connect(&mut statements, made_by, hash);
+    }
     let place = |digest: Digest| statements.iter().position(|one| one.statement == digest);
     Ok(Trace {
         made: now,
         asked: asked.to_owned(),
-        made_by: maker.and_then(|node| place(node.digest)),
+        made_by,
         above: above.iter().skip(1).filter_map(|node| place(node.digest)).collect(),
         read_as: read_as.into_iter().filter_map(|(digest, path)| Some((place(digest)?, path))).collect(),
         sha256,
@@ -139,4 +143,18 @@ pub fn trace(
         decisions,
         untold,
     })
+}
+
+/// Equal bytes that were made twice were perhaps read as the first maker left them: for whoever asks for the bytes, their readers
+/// follow the maker that is shown.
+fn connect(statements: &mut [StatementView], made_by: usize, sha256: &str) {
+    for reader in 0..statements.len() {
+        let inputs = statements[reader].inputs.iter_mut();
+        let mut lost = inputs.filter(|input| input.origin.is_none() && input.sha256 == sha256).peekable();
+        if reader == made_by || lost.peek().is_none() {
+            continue;
+        }
+        lost.for_each(|input| input.origin = Some(made_by));
+        statements[made_by].used_by.push(reader);
+    }
 }

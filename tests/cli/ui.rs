@@ -134,9 +134,13 @@ stages:
         - { step: hang-while, file: "PATH" }
         - { step: metric, name: top1, value: 90, unit: "%" }
         - { step: write, port: out, path: model.bin, text: weights }
+  pack:
+    uses: fake
+    inputs: { data: "${{ stages.train.outputs.out }}" }
+    with: { do: [ { step: hang-while, file: "PATH-2" }, { step: concatenate } ] }
 "#;
 
-/// A project whose second stage waits for as long as there is a file `hold`.
+/// A project whose second stage waits for as long as there is a file `hold`, and the third one for `hold-2`.
 fn project() -> Project {
     let project = Project::with_keys("");
     let hold = project.path("hold");
@@ -265,8 +269,8 @@ fn every_page_of_a_project_and_the_ways_between_them() {
         "2 runs",
         "cats",
         "succeeded",
-        "2 reused",
-        "2 ran",
+        "3 reused",
+        "3 ran",
         "accuracy",
         "90 %",
         &format!("href=\"run/{first}\""),
@@ -297,7 +301,7 @@ fn every_page_of_a_project_and_the_ways_between_them() {
     assert!(release.contains("Released ") && release.contains("Delivers "), "{release}");
 
     let record: Value = serde_json::from_str(&project.output(&["show", "--json"])).unwrap();
-    let model = record["stages"][1]["outputs"]["out"]["digest"].as_str().unwrap();
+    let model = record["stages"][1]["outputs"]["out"]["artifact"]["digest"].as_str().unwrap();
     let model = model.trim_start_matches("sha256:").split(':').next().unwrap().to_owned();
     assert!(releases.contains(&format!("href=\"lineage?of={model}\"")), "{releases}");
     let start = served.page("lineage");
@@ -359,6 +363,7 @@ fn a_run_that_goes_on_is_followed_to_its_end() {
     let state = list.split("data-live=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let mut list_events = served.listen(&state);
     project.write("hold", "");
+    project.write("hold-2", "");
     let mut run = project.start(&["run"]);
     wait_for(&mut list_events, "whole", |_| true);
     until("the run is in the list", || served.page("").contains("1 running"));
@@ -369,7 +374,7 @@ fn a_run_that_goes_on_is_followed_to_its_end() {
         page.contains("▶ running") && page.contains("train.loss")
     });
     let page = served.page(&path);
-    assert!(page.contains("1 of 2 stages ended"), "{page}");
+    assert!(page.contains("1 of 3 stages ended"), "{page}");
     let live = page.split("data-live=\"../").nth(1).unwrap().split('"').next().unwrap().to_owned();
     assert!(live.starts_with(&format!("changes/{id}?from=")), "{live}");
     let mut events = served.listen(&live);
@@ -385,6 +390,7 @@ fn a_run_that_goes_on_is_followed_to_its_end() {
         !pieces.iter().any(|(id, _)| id == "r0" || id == "n0"),
         "what did not change is not told: {told}"
     );
+    std::fs::remove_file(project.path("hold-2")).unwrap();
     wait_for(&mut events, "end", |_| true);
     assert!(run.wait().unwrap().success());
     assert!(!served.page(&path).contains("data-live"));
@@ -441,10 +447,10 @@ fn in_a_browser_from_the_list_to_a_run_its_lineage_and_back() {
     assert_eq!(browser.evaluate("document.querySelectorAll('.node.running').length"), json!(0));
     assert!(run.wait().unwrap().success());
     // On to the artifact, to what it was made from, and back.
-    browser.follow("#part-artifacts tbody tr:last-child a[href*='lineage']");
+    browser.follow("#part-artifacts tbody tr:nth-child(2) a[href*='lineage']");
     browser.wait_until("document.querySelector('h1').textContent.includes('model')");
     browser.click(".node.ran a");
-    browser.wait_until("document.querySelector('#statement-blocks details').open");
+    browser.wait_until("document.querySelector('#statement-blocks details[data-name=prepare]').open");
     browser.follow(".site a");
     browser.wait_until("document.title.endsWith('runs')");
     // Two runs side by side.
