@@ -16,7 +16,7 @@ use super::{UiError, route::Route, watch::runs_state};
 use crate::{
     compare::Choice,
     config::Config,
-    lineage::{self, Case, Ledger, Library, LineageError, TrustPolicy},
+    lineage::{self, Case, Ledger, Library, LineageError, Log, TrustPolicy},
     record::{RecordError, RunFollower, RunId, RunRecord, RunState, is_running, list_runs, read_run},
     release::{self, ReleaseError},
     report::{
@@ -255,12 +255,13 @@ impl Pages {
         let known = self.known()?;
         let policy = self.policy()?;
         let case = Case {
-            config: &self.config,
-            store: &self.store,
-            ledger: &known.ledger,
+            blobs: &self.store,
+            log: Log::Ledger(&known.ledger),
             library: &known.library,
             policy: policy.as_ref(),
-            sources: false,
+            // What has become of the data since is not the run's.
+            sources: None,
+            bytes: true,
         };
         let from = Gathering {
             state_dir: &self.config.state_dir,
