@@ -28,3 +28,4 @@ pub mod spec;
 pub mod store;
 pub mod sweep;
 pub mod track;
+pub mod ui;

@@ -13,7 +13,7 @@ use syn::{UseTree, visit::Visit};
 const MODULES: &[&str] = &[
     "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record",
     "lockfile", "compare", "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep",
-    "ci",
+    "ci", "ui",
 ];
 
 /// Paths that a module must not name, with the reason.
@@ -37,6 +37,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("ci", &["std::env", "std::process"], "what a job says comes from the settings, and nothing is run here"),
     ("lineage", &["tokio"], "statements are made and read by sync code"),
     ("release", &["tokio", "std::process", "std::env"], "a release is read and made by git alone"),
+    ("ui", &["std::env", "std::process"], "a page is served of what there is, and nothing is run for it"),
     ("report", &["tokio", "std::fs", "std::env", "std::net"], "a report is made from what it is given"),
 ];
 

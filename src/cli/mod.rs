@@ -43,6 +43,7 @@ mod status;
 mod sweep;
 mod sync;
 mod transfer;
+mod ui;
 mod verified;
 mod verify;
 mod waive;
@@ -83,6 +84,7 @@ enum Command {
     Compare(compare::CompareArgs),
     Runs(runs::RunsArgs),
     Report(report::ReportArgs),
+    Ui(ui::UiArgs),
     Graph(graph::GraphArgs),
     Stage(stage::StageArgs),
     Schema(schema::SchemaArgs),
@@ -149,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&scene, &args),
         Command::Runs(args) => runs::run(&scene, &args),
         Command::Report(args) => report::run(&scene, &args),
+        Command::Ui(args) => ui::run(&scene, &args),
         Command::Graph(args) => graph::run(&scene, &args),
         Command::Stage(args) => stage::run(&scene, &args),
         Command::Schema(args) => schema::run(&scene, &args),

@@ -46,6 +46,8 @@ pub const VARIABLES: &[Variable] = &[
         name: "STAGEWRIGHT_UNSIGNED",
         meaning: "`true`: S3 remotes are asked without credentials, as anybody may ask a public bucket",
     },
+    Variable { name: "DISPLAY", meaning: "set where a browser can be opened; `ui` opens one" },
+    Variable { name: "WAYLAND_DISPLAY", meaning: "the same" },
     Variable {
         name: "GITHUB_ACTIONS",
         meaning: "`true` in a job of GitHub Actions: `run` tells the job what came of it, with the variables that GitHub sets there",
@@ -78,16 +80,19 @@ pub struct Environment {
     pub ca_bundle: Option<PathBuf>,
     /// `STAGEWRIGHT_UNSIGNED` is `true`.
     pub unsigned: bool,
+    /// There is a desktop on which a browser can be opened: `DISPLAY` or `WAYLAND_DISPLAY` is set, or the system always has one.
+    pub desktop: bool,
     /// The job of GitHub Actions that this process is in.
     pub github: Option<GithubJob>,
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, stage_path, log, keys, key_passphrase: _, ca_bundle, unsigned, github: _ } = self;
+        let Self { store, stage_path, log, keys, key_passphrase: _, ca_bundle, unsigned, desktop, github: _ } =
+            self;
         let mut shown = formatter.debug_struct("Environment");
         shown.field("store", store).field("stage_path", stage_path).field("log", log).field("keys", keys);
-        shown.field("ca_bundle", ca_bundle).field("unsigned", unsigned);
+        shown.field("ca_bundle", ca_bundle).field("unsigned", unsigned).field("desktop", desktop);
         shown.finish_non_exhaustive()
     }
 }
@@ -180,6 +185,9 @@ impl Environment {
             key_passphrase: std::env::var("STAGEWRIGHT_KEY_PASSPHRASE").ok(),
             ca_bundle: path("AWS_CA_BUNDLE").map(PathBuf::from),
             unsigned: std::env::var("STAGEWRIGHT_UNSIGNED").is_ok_and(|value| value == "true"),
+            desktop: cfg!(target_os = "macos")
+                || path("DISPLAY").is_some()
+                || path("WAYLAND_DISPLAY").is_some(),
             github: GithubJob::read(),
         }
     }

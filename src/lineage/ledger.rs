@@ -161,6 +161,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// The file of a project's ledger.
+    pub fn path(state_dir: &Path) -> PathBuf {
+        state_dir.join("lineage-v1").join("ledger.jsonl")
+    }
+
     /// Reads what was appended since; all before it stays as it is, so, for speed, it is not read again.
     fn catch_up(&mut self) -> Result<(), LineageError> {
         let path = self.folder.join("ledger.jsonl");

@@ -285,24 +285,49 @@ impl Library {
         Ok((node.filter(|node| node.kind == Kind::Stage).ok_or_else(unknown)?, None))
     }
 
+    /// What a text names of all that is recorded, whatever files there are: the last statement on a stage of this id, or the
+    /// SHA-256 that it is, or is the beginning of. A whole SHA-256 names itself, known or not.
+    pub fn named(&self, wanted: &str) -> Result<(Option<&Node>, Option<String>), LineageError> {
+        if let Some(node) = self.stage(wanted) {
+            return Ok((Some(node), None));
+        }
+        let text = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        let hash = match self.complete(wanted) {
+            Err(LineageError::Unknown { .. }) => match complete(&self.readers, wanted) {
+                Err(LineageError::Unknown { .. }) if is_hash(text) => text.to_ascii_lowercase(),
+                other => other?,
+            },
+            other => other?,
+        };
+        Ok((self.maker(&hash), Some(hash)))
+    }
+
     /// The known SHA-256 that a text is the beginning of.
     fn complete(&self, wanted: &str) -> Result<String, LineageError> {
-        let text = wanted.strip_prefix("sha256:").unwrap_or(wanted);
-        let text = text.split(':').next().unwrap_or_default();
-        let unknown = || LineageError::Unknown { what: format!("`{wanted}`") };
-        if text.len() < SHORTEST_PREFIX || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(unknown());
-        }
-        let mut matching =
-            self.producers.range(text.to_owned()..).take_while(|(hash, _)| hash.starts_with(text));
-        match (matching.next(), matching.next()) {
-            (Some((hash, _)), None) => Ok(hash.clone()),
-            (Some((one, _)), Some((other, _))) => Err(LineageError::Ambiguous {
-                what: format!("`{wanted}`"),
-                choices: vec![one.clone(), other.clone()],
-            }),
-            _ => Err(unknown()),
-        }
+        complete(&self.producers, wanted)
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The one hash that a text is the beginning of.
+fn complete(known: &BTreeMap<String, Vec<usize>>, wanted: &str) -> Result<String, LineageError> {
+    let text = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+    let text = text.split(':').next().unwrap_or_default();
+    let unknown = || LineageError::Unknown { what: format!("`{wanted}`") };
+    if text.len() < SHORTEST_PREFIX || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(unknown());
+    }
+    let mut matching = known.range(text.to_owned()..).take_while(|(hash, _)| hash.starts_with(text));
+    match (matching.next(), matching.next()) {
+        (Some((hash, _)), None) => Ok(hash.clone()),
+        (Some((one, _)), Some((other, _))) => Err(LineageError::Ambiguous {
+            what: format!("`{wanted}`"),
+            choices: vec![one.clone(), other.clone()],
+        }),
+        _ => Err(unknown()),
     }
 }
 

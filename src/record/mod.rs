@@ -13,6 +13,7 @@
 mod brief;
 mod error;
 mod event;
+mod follow;
 mod git;
 mod history;
 mod id;
@@ -30,6 +31,7 @@ pub use event::{
     Failure, GitState, HitVerdict, HostState, Isolation, MetricValue, Outcome, RunEvent, RunOutcome, Setting,
     SweepMember, TargetVerdict, VerifiedHit, WaivedGate,
 };
+pub use follow::RunFollower;
 pub use git::{git_state, uncommitted, work_tree};
 pub use history::{History, LastResult};
 pub use id::{RunId, SweepId};

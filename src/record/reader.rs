@@ -131,6 +131,9 @@ pub struct StageRecord {
     pub duration_ms: Option<u64>,
     /// What it took when its result was made, in milliseconds.
     pub made_in_ms: Option<u64>,
+    /// What it took the last time, in milliseconds, as known when it started.
+    #[serde(skip)]
+    pub usual_ms: Option<u64>,
     /// Its log file, relative to the run's folder.
     pub log: Option<PathBuf>,
     /// Blobs of the statements on its result, the provenance first.
@@ -157,6 +160,7 @@ impl StageRecord {
             failure: None,
             duration_ms: None,
             made_in_ms: None,
+            usual_ms: None,
             log: None,
             statements: Vec::new(),
         }
@@ -237,13 +241,14 @@ impl RunRecord {
                 self.set = set;
                 self.sweep = sweep;
             }
-            RunEvent::StageStarted { at, stage, key, attempt, reasons, log, .. } => {
+            RunEvent::StageStarted { at, stage, key, attempt, reasons, log, usual_ms, .. } => {
                 let record = self.entry(stage);
                 record.started.get_or_insert(at);
                 record.attempts = attempt;
                 record.key = Some(key);
                 record.reasons = reasons;
                 record.log = Some(log);
+                record.usual_ms = usual_ms;
                 // What a failed attempt measured is not the stage's.
                 record.curves.clear();
                 record.measured = Measured::default();

@@ -165,6 +165,10 @@ pub struct StageView {
     pub stage: StageId,
     /// How it ended; none while it has not.
     pub outcome: Option<Outcome>,
+    /// Since when it runs, in a run that goes on.
+    pub running_since: Option<Timestamp>,
+    /// What it took the last time, in milliseconds, for one that runs.
+    pub usual_ms: Option<u64>,
     /// Why it ran, was reused, skipped or blocked.
     pub reason: String,
     /// What it took in this run, in milliseconds.

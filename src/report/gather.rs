@@ -16,7 +16,7 @@ use super::{
 use crate::{
     lineage::{Case, Decided, Ledger, Library, Node, RunPredicate, TrustPolicy, decisions_about, verify_run},
     plan::StageId,
-    record::{RunId, RunRecord, StageRecord, StoredOutput, read_run},
+    record::{RunId, RunRecord, RunState, StageRecord, StoredOutput, read_run},
     store::{ArtifactKind, LocalStore},
 };
 
@@ -37,23 +37,33 @@ pub struct Gathering<'a> {
     pub state_dir: &'a Path,
     /// The store.
     pub store: &'a LocalStore,
+    /// The statements; none leaves them out, as for a run that goes on, which has none yet.
+    pub evidence: Option<Statements<'a>>,
+    /// How to verify; none leaves it out.
+    pub verify: Option<&'a Case<'a>>,
+}
+
+/// Statements, and whose signatures on them count.
+#[derive(Clone, Copy)]
+pub struct Statements<'a> {
     /// The ledger.
     pub ledger: &'a Ledger,
     /// The statements.
     pub library: &'a Library,
     /// Whose signatures count.
     pub policy: Option<&'a TrustPolicy>,
-    /// How to verify; none leaves it out.
-    pub verify: Option<&'a Case<'a>>,
 }
 
 /// Gathers everything that a report says of a run.
 pub fn gather(from: &Gathering<'_>, record: &RunRecord, now: Timestamp) -> RunReport {
     let positions: HashMap<&StageId, usize> =
         record.stages.iter().enumerate().map(|(at, stage)| (&stage.stage, at)).collect();
-    let statement = record.statement.and_then(|digest| from.library.blob(&digest.hex()));
-    let mut lineage = statement
-        .map(|node| LineageView::of(from.library, from.ledger, from.policy, node))
+    let evidence = from.evidence;
+    let statement =
+        evidence.zip(record.statement).and_then(|(found, digest)| found.library.blob(&digest.hex()));
+    let mut lineage = evidence
+        .zip(statement)
+        .map(|(found, node)| LineageView::of(found.library, found.ledger, found.policy, node))
         .unwrap_or_default();
     if let (Some(node), Some(case)) = (statement, from.verify) {
         lineage.verified = Some(Verified::new(verify_run(case, node, true), now));
@@ -64,7 +74,7 @@ pub fn gather(from: &Gathering<'_>, record: &RunRecord, now: Timestamp) -> RunRe
     let stages = record.stages.iter().enumerate().map(|(at, stage)| {
         let needs = needs(record, at, &positions, &producers);
         let statement = stage.statements.iter().find_map(|one| statements.get(&one.hex()).copied());
-        view(record.run, stage, needs, statement)
+        view(record, stage, needs, statement)
     });
     let mut shown = Shown::default();
     for stage in &record.stages {
@@ -78,7 +88,7 @@ pub fn gather(from: &Gathering<'_>, record: &RunRecord, now: Timestamp) -> RunRe
         stages: stages.collect(),
         targets: record.targets.clone(),
         waived: record.waived.clone(),
-        decisions: decided(from, record, statement),
+        decisions: evidence.map(|found| decided(found, record, statement)).unwrap_or_default(),
         curves: curves(from.state_dir, record),
         findings: shown.findings,
         pictures: shown.pictures,
@@ -88,7 +98,7 @@ pub fn gather(from: &Gathering<'_>, record: &RunRecord, now: Timestamp) -> RunRe
 }
 
 /// Decisions about the outputs of a run, or about the verdicts on its gates.
-fn decided(from: &Gathering<'_>, record: &RunRecord, run: Option<&Node>) -> Vec<Decided> {
+fn decided(from: Statements<'_>, record: &RunRecord, run: Option<&Node>) -> Vec<Decided> {
     let outputs =
         record.stages.iter().flat_map(|stage| stage.outputs.values()).map(|output| output.artifact.digest);
     let statements = record.stages.iter().flat_map(|stage| &stage.statements).copied();
@@ -143,7 +153,7 @@ fn needs(
     needs
 }
 
-fn view(run: RunId, stage: &StageRecord, needs: Vec<usize>, statement: Option<usize>) -> StageView {
+fn view(record: &RunRecord, stage: &StageRecord, needs: Vec<usize>, statement: Option<usize>) -> StageView {
     let params =
         stage.material.iter().filter(|(field, _)| *field != "program" && !field.starts_with("inputs."));
     let outputs = stage.outputs.iter().map(|(port, output)| OutputView {
@@ -157,9 +167,11 @@ fn view(run: RunId, stage: &StageRecord, needs: Vec<usize>, statement: Option<us
     StageView {
         stage: stage.stage.clone(),
         outcome: stage.outcome,
+        running_since: stage.started.filter(|_| stage.outcome.is_none() && record.state == RunState::Running),
+        usual_ms: stage.usual_ms.filter(|_| stage.outcome.is_none()),
         reason: stage.reason.clone(),
         duration_ms: stage.duration_ms,
-        made_in: stage.made_in.filter(|made| *made != run),
+        made_in: stage.made_in.filter(|made| *made != record.run),
         made_in_ms: stage.made_in_ms,
         attempts: stage.attempts,
         program: stage.material.get("program").and_then(Value::as_str).map(str::to_owned),
@@ -344,7 +356,7 @@ mod tests {
     use super::*;
     use crate::{
         record::{MetricValue, Outcome},
-        report::{run_markdown, run_page},
+        report::{Part, Site, run_markdown, run_page, run_pieces},
         store::Artifact,
     };
 
@@ -389,15 +401,13 @@ mod tests {
         let from = Gathering {
             state_dir: folder.path(),
             store: &store,
-            ledger: &ledger,
-            library: &library,
-            policy: None,
+            evidence: Some(Statements { ledger: &ledger, library: &library, policy: None }),
             verify: None,
         };
         let record = large();
         let began = Instant::now();
         let report = gather(&from, &record, Timestamp::now());
-        let page = run_page(&report);
+        let page = run_page(&report, None);
         let took = began.elapsed();
         println!("{} bytes in {took:?}", page.len());
         assert_eq!(report.stages[10].needs, [1, 6, 9]);
@@ -405,6 +415,37 @@ mod tests {
         // Unoptimized, on a busy machine; a release does it in a fraction.
         assert!(took < Duration::from_secs(20), "{took:?}");
         assert!(run_markdown(&report).len() < 400_000);
+    }
+
+    #[test]
+    fn what_is_told_of_a_run_that_goes_on_is_what_its_page_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        let from = Gathering { state_dir: folder.path(), store: &store, evidence: None, verify: None };
+        let mut record = large();
+        record.stages.truncate(40);
+        record.state = RunState::Running;
+        record.started = Some(Timestamp::UNIX_EPOCH);
+        record.stages[7].outcome = None;
+        record.stages[7].started = Some(Timestamp::UNIX_EPOCH);
+        record.stages[7].usual_ms = Some(61_000);
+        let live = Some("../changes/1?from=9".to_owned());
+        let site = Site { project: "cats".to_owned(), part: Part::Runs, depth: 1, live };
+        let report = gather(&from, &record, Timestamp::now());
+        let page = run_page(&report, Some(&site));
+        let told = run_pieces(&report, &site);
+        for (id, piece) in &told.pieces {
+            assert!(page.contains(piece.as_str()), "{id}: {piece}");
+            assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
+        }
+        assert!(page.contains("▶ running") && page.contains(" of usually 1 min 01 s"));
+        // Another stage has ended: its own elements and the sums, and nothing else.
+        record.stages[7].outcome = Some(Outcome::Ran);
+        let later = run_pieces(&gather(&from, &record, Timestamp::now()), &site);
+        assert_eq!(told.frame, later.frame);
+        let changed = told.pieces.iter().zip(&later.pieces).filter(|(a, b)| a != b);
+        let changed: Vec<&str> = changed.map(|((id, _), _)| id.as_str()).collect();
+        assert_eq!(changed, ["page-head", "part-summary", "graph-legend", "n7", "r7", "s7"]);
     }
 
     #[test]

@@ -124,19 +124,7 @@ impl LineageView {
         {
             nodes.extend(library.ancestry_past(node, &mut seen));
         }
-        // Of the ledger, in which what is read stands before what reads it.
-        let order: BTreeMap<Digest, usize> =
-            library.nodes().iter().enumerate().map(|(at, node)| (node.digest, at)).collect();
-        nodes.sort_by_key(|node| order.get(&node.digest).copied());
-        let at: BTreeMap<Digest, usize> =
-            nodes.iter().enumerate().map(|(index, node)| (node.digest, index)).collect();
-        let mut statements: Vec<StatementView> =
-            nodes.iter().map(|node| statement(library, policy, node, &at)).collect();
-        for reader in 0..statements.len() {
-            let origins: BTreeSet<usize> =
-                statements[reader].inputs.iter().filter_map(|input| input.origin).collect();
-            origins.into_iter().for_each(|origin| statements[origin].used_by.push(reader));
-        }
+        let statements = views(library, policy, nodes);
         let finished = named.ok().map(|predicate| predicate.finished_on);
         Self {
             run_statement: Some(run.digest),
@@ -146,6 +134,29 @@ impl LineageView {
             verified: None,
         }
     }
+}
+
+/// Statements, each once, producers first, with the ways from one to the other.
+pub(super) fn views<'a>(
+    library: &'a Library,
+    policy: Option<&TrustPolicy>,
+    mut nodes: Vec<&'a Node>,
+) -> Vec<StatementView> {
+    // Of the ledger, in which what is read stands before what reads it.
+    let order: BTreeMap<Digest, usize> =
+        library.nodes().iter().enumerate().map(|(at, node)| (node.digest, at)).collect();
+    nodes.sort_by_key(|node| order.get(&node.digest).copied());
+    nodes.dedup_by_key(|node| node.digest);
+    let at: BTreeMap<Digest, usize> =
+        nodes.iter().enumerate().map(|(index, node)| (node.digest, index)).collect();
+    let mut statements: Vec<StatementView> =
+        nodes.iter().map(|node| statement(library, policy, node, &at)).collect();
+    for reader in 0..statements.len() {
+        let origins: BTreeSet<usize> =
+            statements[reader].inputs.iter().filter_map(|input| input.origin).collect();
+        origins.into_iter().for_each(|origin| statements[origin].used_by.push(reader));
+    }
+    statements
 }
 
 fn statement(

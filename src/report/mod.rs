@@ -21,6 +21,9 @@ mod html;
 mod layout;
 mod lineage;
 mod markdown;
+mod overview;
+mod site;
+mod trace;
 
 pub use annex::{
     AnnexIndex, AnnexItem, AnnexRow, AnnexStatus, Document, Documents, annex_index, annex_markdown,
@@ -34,7 +37,13 @@ pub use findings::{
     Benchmark, Check, Checklist, ClassCount, DataFindings, Evidence, Findings, GradientLayers, Latency,
     Problem, Pruning, State, Variant,
 };
-pub use gather::{Gathering, gather};
-pub use html::{compare_page, run_page};
+pub use gather::{Gathering, Statements, gather};
+pub use html::{
+    Pieces, compare_page, policy, problem_page, releases_page, run_page, run_pieces, runs_page, runs_pieces,
+    trace_page, trace_start_page,
+};
 pub use lineage::{InputView, LineageView, StatementView, SubjectView, Verified};
 pub use markdown::{compare_markdown, run_markdown};
+pub use overview::{KeyMetric, ReleasesView, RunRow, RunsView};
+pub use site::{Part, Site, escaped};
+pub use trace::{Trace, TraceStart, trace, trace_start};

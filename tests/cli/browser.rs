@@ -142,14 +142,40 @@ impl Browser {
     }
 
     pub fn open(&mut self, page: &Path) -> Seen {
-        (self.said, self.loaded) = (Vec::new(), Vec::new());
         let page = fs::canonicalize(page).unwrap();
-        self.ask("Page.navigate", json!({"url": format!("file://{}", page.display())}));
+        self.visit(&format!("file://{}", page.display()))
+    }
+
+    /// Opens an address.
+    pub fn visit(&mut self, url: &str) -> Seen {
+        (self.said, self.loaded) = (Vec::new(), Vec::new());
+        self.ask("Page.navigate", json!({"url": url}));
         self.wait("loading", |message| message["method"] == "Page.loadEventFired");
         // A picture or a late script would come now.
         self.evaluate("new Promise(done => setTimeout(done, 300))");
         let title = self.evaluate("document.title").as_str().unwrap_or_default().to_owned();
         Seen { title, loaded: self.loaded.clone(), said: self.said.clone() }
+    }
+
+    /// Clicks on what leads to another page, and waits for that.
+    pub fn follow(&mut self, selector: &str) {
+        self.evaluate(&format!("document.querySelector({selector:?}).click()"));
+        self.wait("another page", |message| message["method"] == "Page.loadEventFired");
+        self.settle();
+    }
+
+    /// Waits until an expression holds.
+    pub fn wait_until(&mut self, expression: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.evaluate(&format!("!!({expression})")) != json!(true) {
+            assert!(Instant::now() < until, "{expression}");
+            self.settle();
+        }
+    }
+
+    /// What was said and asked for since the last page was opened by its address.
+    pub fn seen(&self) -> (Vec<String>, Vec<String>) {
+        (self.said.clone(), self.loaded.clone())
     }
 
     /// What was said since the page was opened.

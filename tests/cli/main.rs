@@ -31,3 +31,4 @@ mod secrets;
 mod sweeps;
 mod tools;
 mod tracking;
+mod ui;

@@ -139,10 +139,10 @@ fn help_of_reports() {
 }
 
 /// A text that is a script wherever it is not escaped.
-const HOSTILE: &str = "\"'><img src=x onerror=\"document.title='owned'\"></style></script><script>document.title='owned'</script>";
+pub const HOSTILE: &str = "\"'><img src=x onerror=\"document.title='owned'\"></style></script><script>document.title='owned'</script>";
 
 /// A project in which every text that somebody else chooses is hostile.
-fn hostile() -> Project {
+pub fn hostile() -> Project {
     let benchmark = json!({
         "format": "stagewright/benchmark@1", "baseline": HOSTILE, "batch": 1, "threads": 1, "accuracy-samples": 4,
         "classes": [HOSTILE, "b"],

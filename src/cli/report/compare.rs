@@ -31,6 +31,12 @@ pub fn run(scene: &Scene, args: &ReportCompareArgs) -> Result<Exit, CliError> {
     let choice = args.choice.choice();
     let report = report::compare_runs(&config.state_dir, &store, &records, &choice, Timestamp::now())?;
     let usual = Path::new("report-compare.html");
-    args.out.write(scene, usual, &report, report::compare_page, report::compare_markdown)?;
+    args.out.write(
+        scene,
+        usual,
+        &report,
+        |report| report::compare_page(report, None),
+        report::compare_markdown,
+    )?;
     Ok(Exit::Success)
 }

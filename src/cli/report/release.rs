@@ -37,7 +37,13 @@ pub fn run(scene: &Scene, args: &ReportReleaseArgs) -> Result<Exit, CliError> {
     let (name, report) = on_release(&config, args.name.as_deref(), !args.no_verify)?;
     // Names of tags may have slashes, and a file's name may not.
     let usual = format!("report-{}.html", name.replace('/', "-"));
-    args.out.write(scene, Path::new(&usual), &report, report::run_page, report::run_markdown)?;
+    args.out.write(
+        scene,
+        Path::new(&usual),
+        &report,
+        |report| report::run_page(report, None),
+        report::run_markdown,
+    )?;
     Ok(Exit::Success)
 }
 

@@ -6,7 +6,7 @@ use stagewright::{
     config::Config,
     lineage::{self, Case, Log},
     record::{RunName, RunRecord, find_run, read_run},
-    report::{self, Gathering, RunReport},
+    report::{self, Gathering, RunReport, Statements},
     store::LocalStore,
 };
 
@@ -31,7 +31,7 @@ pub fn run(scene: &Scene, args: &ReportRunArgs) -> Result<Exit, CliError> {
     let record = read_run(&config.state_dir, find_run(&config.state_dir, &args.run)?)?;
     let report = gathered(&config, &record, !args.no_verify)?;
     let usual = report::page_name(record.run);
-    args.out.write(scene, &usual, &report, report::run_page, report::run_markdown)?;
+    args.out.write(scene, &usual, &report, |report| report::run_page(report, None), report::run_markdown)?;
     Ok(Exit::Success)
 }
 
@@ -52,9 +52,7 @@ pub fn gathered(config: &Config, record: &RunRecord, verify: bool) -> Result<Run
     let gathering = Gathering {
         state_dir: &config.state_dir,
         store: &store,
-        ledger: &ledger,
-        library: &library,
-        policy: policy.as_ref(),
+        evidence: Some(Statements { ledger: &ledger, library: &library, policy: policy.as_ref() }),
         verify: verify.then_some(&case),
     };
     Ok(report::gather(&gathering, record, Timestamp::now()))

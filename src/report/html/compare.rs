@@ -17,16 +17,17 @@ use crate::{
     report::{
         compare::CompareReport,
         figures::{bytes, count, measured, millis, number},
+        site::Site,
     },
 };
 
-/// The page of several runs.
-pub fn compare_page(report: &CompareReport) -> String {
+/// The page of several runs; with surroundings, the one that is served.
+pub fn compare_page(report: &CompareReport, site: Option<&Site>) -> String {
     let names: BTreeSet<&str> = report.runs.iter().map(|run| run.pipeline.as_str()).collect();
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     let title = format!("{names} · {}", count(report.runs.len() as u64, "run"));
     let mut sections = vec![
-        Section { id: "runs", title: "Runs", body: runs(report) },
+        Section { id: "runs", title: "Runs", body: runs(report, site) },
         Section { id: "table", title: "Params and metrics", body: values(report) },
     ];
     if !report.variants.is_empty() {
@@ -39,16 +40,21 @@ pub fn compare_page(report: &CompareReport) -> String {
         sections.push(Section { id: "differences", title: "Differences", body: differences(report) });
     }
     let head = html! { h1 { (names) } p.soft { (count(report.runs.len() as u64, "run")) " side by side" } };
-    page(&title, &head, &sections, report.made)
+    page(&title, &head, &sections, report.made, site)
 }
 
-fn runs(report: &CompareReport) -> Markup {
+fn runs(report: &CompareReport, site: Option<&Site>) -> Markup {
     let rows = report.runs.iter().map(|run| {
         let counts: Vec<String> =
             run.counts.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let commit = run.git.as_ref().and_then(|git| git.commit.as_deref()).unwrap_or_default();
         vec![
-            html! { code { (run.run.short()) } },
+            html! {
+                @match site {
+                    Some(site) => a href=(site.run(&run.run.to_string())) { code { (run.run.short()) } },
+                    None => code { (run.run.short()) },
+                }
+            },
             html! { (run.pipeline) },
             state(run.state),
             html! { @if let Some(at) = run.started { (time(at)) } },

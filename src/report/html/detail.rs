@@ -4,28 +4,31 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::{
-    frame::{outcome, verdict},
+    frame::{outcome, took, verdict},
     table::{facts, hash, table},
 };
 use crate::report::{
     data::{RunReport, StageView},
     figures::{bytes, count, measured, millis},
+    site::Site,
 };
 
 /// A block a stage, `#s0` and so on, closed until somebody comes to it.
-pub(super) fn details(report: &RunReport) -> Markup {
-    html! {
-        div id="stage-blocks" {
-            @for (at, stage) in report.stages.iter().enumerate() { (block(report, at, stage)) }
-        }
-    }
+pub(super) fn details(report: &RunReport, site: Option<&Site>) -> Markup {
+    html! { div id="stage-blocks" { @for (_, block) in blocks(report, site) { (block) } } }
 }
 
-fn block(report: &RunReport, at: usize, stage: &StageView) -> Markup {
+/// The blocks one by one, each with its id.
+pub(super) fn blocks(report: &RunReport, site: Option<&Site>) -> Vec<(String, Markup)> {
+    let all = report.stages.iter().enumerate();
+    all.map(|(at, stage)| (format!("s{at}"), block(report, at, stage, site))).collect()
+}
+
+fn block(report: &RunReport, at: usize, stage: &StageView, site: Option<&Site>) -> Markup {
     html! {
         details.box id={ "s" (at) } data-name=(stage.stage.0) {
-            summary { strong { (stage.stage.0) } (outcome(stage.outcome)) span.soft { (stage.reason) } }
-            (facts(&about(report, stage)))
+            summary { strong { (stage.stage.0) } (outcome(stage)) span.soft { (stage.reason) } }
+            (facts(&about(report, stage, site)))
             @if let Some(failure) = &stage.failure {
                 h3 { "Failure" }
                 p.bad { (failure.message) }
@@ -57,17 +60,20 @@ fn block(report: &RunReport, at: usize, stage: &StageView) -> Markup {
                     html! { (output.port) },
                     html! { (output.artifact_type) },
                     html! { (bytes(output.bytes)) @if output.files != 1 { ", " (count(output.files, "file")) } },
-                    hash(&output.digest.hex()),
+                    artifact(&output.digest.hex(), site),
                 ]).collect::<Vec<_>>()))
             }
         }
     }
 }
 
-fn about<'a>(report: &RunReport, stage: &'a StageView) -> Vec<(&'a str, Markup)> {
+fn about<'a>(report: &RunReport, stage: &'a StageView, site: Option<&Site>) -> Vec<(&'a str, Markup)> {
     let mut rows = Vec::new();
     if let Some(program) = &stage.program {
         rows.push(("program", html! { code { (program) } }));
+    }
+    if stage.running_since.is_some() {
+        rows.push(("runs for", took(stage)));
     }
     if let Some(took) = stage.duration_ms {
         rows.push((
@@ -77,7 +83,7 @@ fn about<'a>(report: &RunReport, stage: &'a StageView) -> Vec<(&'a str, Markup)>
     }
     if let Some(run) = stage.made_in {
         let took = stage.made_in_ms.map(|took| format!(", where it took {}", millis(took)));
-        rows.push(("made in run", html! { code { (run) } (took.unwrap_or_default()) }));
+        rows.push(("made in run", html! { (run_name(&run.to_string(), site)) (took.unwrap_or_default()) }));
     }
     if !stage.needs.is_empty() {
         rows.push(("after", links(report, &stage.needs)));
@@ -86,6 +92,23 @@ fn about<'a>(report: &RunReport, stage: &'a StageView) -> Vec<(&'a str, Markup)>
         rows.push(("lineage", html! { a href={ "#t" (statement) } { "statement on its result" } }));
     }
     rows
+}
+
+/// The id of a run; where its page is at hand, a link to that.
+pub(super) fn run_name(run: &str, site: Option<&Site>) -> Markup {
+    html! {
+        @match site { Some(site) => a href=(site.run(run)) { code { (run) } }, None => code { (run) } }
+    }
+}
+
+/// First digits of an artifact's hash; where its page is at hand, a link to that.
+pub(super) fn artifact(hex: &str, site: Option<&Site>) -> Markup {
+    html! {
+        @match site.filter(|_| !hex.is_empty()) {
+            Some(site) => a href=(site.lineage(hex)) { (hash(hex)) },
+            None => (hash(hex)),
+        }
+    }
 }
 
 /// Links to the details of stages.

@@ -4,11 +4,14 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::frame::sign;
-use crate::report::{
-    data::StageView,
-    figures::millis,
-    layout::{Edge, Sizes, layout},
+use super::frame::standing;
+use crate::{
+    record::Outcome,
+    report::{
+        data::StageView,
+        figures::millis,
+        layout::{Edge, Sizes, layout},
+    },
 };
 
 const SIZES: Sizes = Sizes { node: (176.0, 44.0), between_layers: 44.0, between_nodes: 14.0 };
@@ -17,40 +20,71 @@ const RIM: f64 = 4.0;
 /// Longest name that fits a node, in characters.
 const NAME: usize = 22;
 
+/// A box of the graph, and where it leads.
+pub(super) struct Box<'a> {
+    /// What is written in it.
+    pub(super) name: &'a str,
+    /// Class of its colours.
+    pub(super) class: &'a str,
+    /// Sign and words of its second line.
+    pub(super) sub: (&'a str, String),
+    /// All that there is to say, for who points at it or can't see it.
+    pub(super) told: String,
+    /// Id of the element that it leads to.
+    pub(super) to: String,
+}
+
 /// Stages as boxes that lead to their details, `#s0` and so on.
 pub(super) fn graph(stages: &[StageView]) -> Markup {
+    let boxes: Vec<Box<'_>> = stages.iter().enumerate().map(|(at, stage)| of(at, stage)).collect();
     let needs: Vec<Vec<usize>> = stages.iter().map(|stage| stage.needs.clone()).collect();
-    let layout = layout(&needs, &SIZES);
+    draw("Graph of the stages; the table below says the same", &boxes, &needs)
+}
+
+/// The boxes of [`graph`] one by one, each with its id.
+pub(super) fn pieces(stages: &[StageView]) -> Vec<(String, Markup)> {
+    let needs: Vec<Vec<usize>> = stages.iter().map(|stage| stage.needs.clone()).collect();
+    let places = layout(&needs, &SIZES).nodes;
+    let all = stages.iter().zip(places).enumerate();
+    all.map(|(at, (stage, (x, y)))| (format!("n{at}"), node(at, &of(at, stage), x, y))).collect()
+}
+
+/// A graph of boxes of which each comes from some others.
+pub(super) fn draw(label: &str, boxes: &[Box<'_>], needs: &[Vec<usize>]) -> Markup {
+    let layout = layout(needs, &SIZES);
     let (width, height) = (layout.size.0 + 2.0 * RIM, layout.size.1 + 2.0 * RIM);
     html! {
-        div.graph tabindex="0" role="region" aria-label="Graph of the stages; the table below says the same" {
+        div.graph tabindex="0" role="region" aria-label=(label) {
             svg width=(width) height=(height) viewBox={ (-RIM) " " (-RIM) " " (width) " " (height) } {
                 @for edge in &layout.edges {
                     path.edge data-a=(edge.from) data-b=(edge.to) d=(way(edge)) {}
                 }
-                @for (at, (stage, (x, y))) in stages.iter().zip(&layout.nodes).enumerate() {
-                    (node(at, stage, *x, *y))
+                @for (at, (one, (x, y))) in boxes.iter().zip(&layout.nodes).enumerate() {
+                    (node(at, one, *x, *y))
                 }
             }
         }
     }
 }
 
-fn node(at: usize, stage: &StageView, x: f64, y: f64) -> Markup {
-    let (class, mark) = sign(stage.outcome);
-    let word = stage.outcome.map_or_else(|| "not ended".to_owned(), |outcome| outcome.to_string());
+fn of(at: usize, stage: &StageView) -> Box<'_> {
+    let (class, mark, word) = standing(stage);
     let time = stage
         .duration_ms
-        .filter(|_| stage.outcome.is_some_and(|one| one.is_success() || one.to_string() == "failed"));
+        .filter(|_| stage.outcome.is_some_and(|one| one.is_success() || one == Outcome::Failed));
     let took = time.map(|time| format!(" · {}", millis(time))).unwrap_or_default();
     let told = format!("{}: {word}{took}. {}", stage.stage.0, stage.reason);
+    Box { name: &stage.stage.0, class, sub: (mark, format!("{word}{took}")), told, to: format!("s{at}") }
+}
+
+fn node(at: usize, one: &Box<'_>, x: f64, y: f64) -> Markup {
     html! {
-        g class={ "node " (class) } data-s=(at) transform={ "translate(" (format!("{x:.1}")) " " (format!("{y:.1}")) ")" } {
-            a href={ "#s" (at) } aria-label=(told) {
-                title { (told) }
+        g id={ "n" (at) } class={ "node " (one.class) } data-s=(at) transform={ "translate(" (format!("{x:.1}")) " " (format!("{y:.1}")) ")" } {
+            a href={ "#" (one.to) } aria-label=(one.told) {
+                title { (one.told) }
                 rect width=(SIZES.node.0) height=(SIZES.node.1) rx="6" {}
-                text x="10" y="18" { (shortened(&stage.stage.0)) }
-                text.sub x="10" y="35" { tspan.mark { (mark) } " " (word) (took) }
+                text x="10" y="18" { (shortened(one.name)) }
+                text.sub x="10" y="35" { tspan.mark { (one.sub.0) } " " (one.sub.1) }
             }
         }
     }

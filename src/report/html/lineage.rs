@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
+    detail::{artifact, run_name},
     frame::{tag, time},
     table::{facts, hash},
 };
@@ -12,15 +13,21 @@ use crate::{
         data::RunReport,
         figures::count,
         lineage::{LineageView, StatementView, Verified},
+        site::Site,
     },
 };
 
 /// What was verified and what came of it.
-pub(super) fn verification(report: &RunReport) -> Markup {
+pub(super) fn verification(report: &RunReport, site: Option<&Site>) -> Markup {
     let lineage = &report.lineage;
     html! {
         @match &lineage.verified {
-            None => p { (tag("warn", "not verified")) " Nothing was verified when this report was made." },
+            None => p {
+                (tag("warn", "not verified")) " Nothing was verified when this report was made."
+                @if site.is_some() && lineage.run_statement.is_some() {
+                    " " a href="?verify=yes#verification" { "Verify it now" } ", which reads every byte of the run's artifacts."
+                }
+            },
             Some(found) => (findings(found)),
         }
         @if let Some(statement) = &lineage.run_statement {
@@ -41,7 +48,7 @@ pub(super) fn verification(report: &RunReport) -> Markup {
     }
 }
 
-fn decision(decided: &Decided) -> Markup {
+pub(super) fn decision(decided: &Decided) -> Markup {
     html! {
         strong { (decided.by) } " "
         @match &decided.decision {
@@ -79,16 +86,16 @@ fn findings(found: &Verified) -> Markup {
 }
 
 /// A block a statement, `#t0` and so on.
-pub(super) fn statements(lineage: &LineageView) -> Markup {
+pub(super) fn statements(lineage: &LineageView, site: Option<&Site>) -> Markup {
     html! {
         p.soft { "Each block is a signed statement: what a stage made, and from what. The links lead to what was read, and to what was made of it." }
         div id="statement-blocks" {
-            @for (at, one) in lineage.statements.iter().enumerate() { (block(lineage, at, one)) }
+            @for (at, one) in lineage.statements.iter().enumerate() { (block(&lineage.statements, at, one, site)) }
         }
     }
 }
 
-fn block(lineage: &LineageView, at: usize, one: &StatementView) -> Markup {
+pub(super) fn block(all: &[StatementView], at: usize, one: &StatementView, site: Option<&Site>) -> Markup {
     html! {
         details.box id={ "t" (at) } data-name=(one.stage) {
             summary {
@@ -98,7 +105,7 @@ fn block(lineage: &LineageView, at: usize, one: &StatementView) -> Markup {
             }
             (facts(&[
                 ("statement", html! { span.hash { "sha256:" (one.statement.hex()) } }),
-                ("run", html! { code { (one.run) } }),
+                ("run", run_name(&one.run, site.filter(|_| !one.run.is_empty()))),
             ]))
             @if !one.inputs.is_empty() {
                 h3 { "Made from" }
@@ -106,12 +113,12 @@ fn block(lineage: &LineageView, at: usize, one: &StatementView) -> Markup {
                     @for input in &one.inputs {
                         li {
                             (input.name) " "
-                            @match input.origin.and_then(|origin| Some((origin, lineage.statements.get(origin)?))) {
+                            @match input.origin.and_then(|origin| Some((origin, all.get(origin)?))) {
                                 Some((at, origin)) => { "← " a href={ "#t" (at) } { (origin.stage) } },
                                 None => @if let Some(path) = &input.path { "← " code { (path) } },
                             }
                             @if let Some(files) = input.files { ", " (count(files, "file")) }
-                            " " (hash(&input.sha256))
+                            " " (artifact(&input.sha256, site))
                         }
                     }
                 }
@@ -126,14 +133,14 @@ fn block(lineage: &LineageView, at: usize, one: &StatementView) -> Markup {
             }
             h3 { "Made" }
             ul {
-                @for output in &one.outputs { li { (output.name) " " (hash(&output.hash)) } }
+                @for output in &one.outputs { li { (output.name) " " (artifact(&output.hash, site)) } }
                 @if one.more_outputs > 0 { li.soft { "and " (one.more_outputs) " more" } }
             }
             @if !one.used_by.is_empty() {
                 h3 { "Used by" }
                 ul {
                     @for &reader in &one.used_by {
-                        @if let Some(statement) = lineage.statements.get(reader) {
+                        @if let Some(statement) = all.get(reader) {
                             li { a href={ "#t" (reader) } { (statement.stage) } }
                         }
                     }

@@ -5,31 +5,63 @@ use maud::{Markup, html};
 use stagewright_protocol::GateStatus;
 
 use super::{
-    compare,
-    detail::{details, links, plain},
-    frame::{Section, outcome, page, sign, state, tag, time, verdict},
-    graph::graph,
+    Pieces, compare,
+    detail::{artifact, blocks, details, links, plain, run_name},
+    frame::{Section, header, outcome, page, sign, state, tag, time, took, verdict},
+    graph::{self, graph},
     lineage, models,
     table::{facts, hash, table},
 };
 use crate::{
     plan::StageId,
+    record::RunState,
     report::{
-        data::{Run, RunReport},
+        data::{Run, RunReport, StageView},
         figures::{bytes, count, millis},
+        site::Site,
     },
 };
 
 /// Stages from which on a field filters them.
 const MANY: usize = 20;
+/// Running stages that a heading names.
+const SHOWN: usize = 4;
 
-/// The page of a run.
-pub fn run_page(report: &RunReport) -> String {
+/// The page of a run; with surroundings, the one that is served.
+pub fn run_page(report: &RunReport, site: Option<&Site>) -> String {
     let run = &report.run;
     let title = match &report.release {
         Some(release) => format!("{} · release {}", run.pipeline, release.name),
         None => format!("{} · run {}", run.pipeline, run.run.short()),
     };
+    page(&title, &head(report, site), &sections(report, site), report.made, site)
+}
+
+/// What of a run's page can change while the run goes on, piece by piece: the id of an element, and the element.
+pub fn run_pieces(report: &RunReport, site: &Site) -> Pieces {
+    let mut pieces = vec![("page-head".to_owned(), header(&head(report, Some(site))).into_string())];
+    let sections = sections(report, Some(site));
+    for section in &sections {
+        let found = match section.id {
+            // Redrawn whole, these would lose where the reader is in them.
+            "graph" => {
+                let rows = report.stages.iter().enumerate();
+                let rows = rows.map(|(at, stage)| (format!("r{at}"), row(report, at, stage)));
+                let mut found = vec![("graph-legend".to_owned(), legend(report))];
+                found.extend(graph::pieces(&report.stages).into_iter().chain(rows));
+                found
+            }
+            "details" => blocks(report, Some(site)),
+            _ => vec![(section.part(), section.render())],
+        };
+        pieces.extend(found.into_iter().map(|(id, piece)| (id, piece.into_string())));
+    }
+    let sections: Vec<&str> = sections.iter().map(|section| section.id).collect();
+    Pieces { frame: format!("{} {}", report.stages.len(), sections.join(" ")), pieces }
+}
+
+fn sections(report: &RunReport, site: Option<&Site>) -> Vec<Section> {
+    let run = &report.run;
     let mut sections = vec![Section { id: "summary", title: "Summary", body: summary(report) }];
     let mut add = |id, title, shown: bool, body: &dyn Fn() -> Markup| {
         if shown {
@@ -60,19 +92,22 @@ pub fn run_page(report: &RunReport) -> String {
     add("checklist", "Checklist", !found.checklists.is_empty(), &|| {
         html! { @for (stage, checklist) in &found.checklists { (models::checklist(stage, checklist)) } }
     });
-    add("details", "Stages in detail", !report.stages.is_empty(), &|| details(report));
+    add("details", "Stages in detail", !report.stages.is_empty(), &|| details(report, site));
     let outputs = report.stages.iter().any(|stage| !stage.outputs.is_empty());
-    add("artifacts", "Artifacts", outputs, &|| artifacts(report));
-    add("verification", "Verification", true, &|| lineage::verification(report));
+    add("artifacts", "Artifacts", outputs, &|| artifacts(report, site));
+    // There is nothing to verify before the run has ended.
+    add("verification", "Verification", run.state != RunState::Running, &|| {
+        lineage::verification(report, site)
+    });
     add("lineage", "Lineage", !report.lineage.statements.is_empty(), &|| {
-        lineage::statements(&report.lineage)
+        lineage::statements(&report.lineage, site)
     });
     add("texts", "Reports of stages", !report.texts.is_empty(), &|| texts(report));
     add("environment", "Environment", true, &|| environment(run));
-    page(&title, &head(report), &sections, report.made)
+    sections
 }
 
-fn head(report: &RunReport) -> Markup {
+fn head(report: &RunReport, site: Option<&Site>) -> Markup {
     let run = &report.run;
     html! {
         h1 {
@@ -91,8 +126,30 @@ fn head(report: &RunReport) -> Markup {
             }
         }
         p.soft {
-            "Run " code { (run.run) }
-            @if let Some(started) = run.started { ", started " (time(started)) ", took " (millis(run.duration_ms)) }
+            "Run " (run_name(&run.run.to_string(), site.filter(|_| report.release.is_some())))
+            @if let Some(started) = run.started {
+                ", started " (time(started)) ", "
+                @if run.state == RunState::Running { "going on for " time datetime=(started) data-since=(started.as_millisecond()) { "…" } }
+                @else { "took " (millis(run.duration_ms)) }
+            }
+        }
+        @if run.state == RunState::Running { (progress(report)) }
+    }
+}
+
+/// How many stages have ended, and which ones run.
+fn progress(report: &RunReport) -> Markup {
+    let ended = report.stages.iter().filter(|stage| stage.outcome.is_some()).count();
+    let running = report.stages.iter().enumerate().filter(|(_, stage)| stage.running_since.is_some());
+    let running: Vec<usize> = running.map(|(at, _)| at).collect();
+    html! {
+        p.progress {
+            progress aria-label="Stages that have ended" max=(report.stages.len().max(1)) value=(ended) {}
+            (ended) " of " (count(report.stages.len() as u64, "stage")) " ended"
+            @if !running.is_empty() {
+                " · now " (links(report, running.get(..SHOWN).unwrap_or(&running)))
+                @if running.len() > SHOWN { " and " (running.len() - SHOWN) " more" }
+            }
         }
     }
 }
@@ -136,7 +193,7 @@ fn summary(report: &RunReport) -> Markup {
                     (is(GateStatus::Failed)) " failed, " (is(GateStatus::NotApplicable)) " not measured"
                 }
             }
-            li { b { (millis(run.duration_ms)) } "wall time" }
+            @if run.state != RunState::Running { li { b { (millis(run.duration_ms)) } "wall time" } }
             li { (evidence(report)) }
         }
         @for warning in &run.warnings { p.warn { "Warning: " (warning) } }
@@ -168,43 +225,55 @@ fn evidence(report: &RunReport) -> Markup {
     html! {
         b {
             @match &lineage.verified {
+                _ if report.run.state == RunState::Running => "No statement yet",
                 _ if lineage.run_statement.is_none() => "No statement",
                 None => "Not verified",
                 Some(found) if found.faults.is_empty() => "Evidence holds",
                 Some(found) => { (count(found.faults.len() as u64, "fault")) " in the evidence" }
             }
         }
-        @if lineage.run_statement.is_none() { "on this run: it did not end, or is of an early release" }
+        @if report.run.state == RunState::Running { "on this run: it ends with one" }
+        @else if lineage.run_statement.is_none() { "on this run: it did not end, or is of an early release" }
         @else { (lineage.run_signed.join(", ")) }
     }
 }
 
 fn stages(report: &RunReport) -> Markup {
-    let rows = report.stages.iter().enumerate().map(|(at, stage)| {
-        html! {
-            tr data-name=(stage.stage.0) {
-                th scope="row" { a href={ "#s" (at) } { (stage.stage.0) } }
-                td { (outcome(stage.outcome)) }
-                td.n { (stage.duration_ms.map(millis).unwrap_or_default()) }
-                td.wide { (stage.reason) }
-                td { (links(report, &stage.needs)) }
-            }
-        }
-    });
     html! {
         (graph(&report.stages))
-        p.soft {
-            @for outcome in report.run.counts.keys() { (sign(Some(*outcome)).1) " " (outcome) " \u{a0} " }
-            "A box leads to the stage's details."
-        }
+        (legend(report))
         @if report.stages.len() >= MANY {
-            p { label { "Only stages whose name has " input.filter type="search" data-of="stage-rows" hidden; } }
+            p { label { "Only stages whose name has " input.filter id="stage-filter" type="search" data-of="stage-rows" hidden; } }
         }
         div.scroll tabindex="0" role="region" aria-label="Stages" {
             table {
                 thead { tr { th scope="col" { "stage" } th scope="col" { "outcome" } th.n scope="col" { "took" } th scope="col" { "why" } th scope="col" { "after" } } }
-                tbody id="stage-rows" { @for row in rows { (row) } }
+                tbody id="stage-rows" {
+                    @for (at, stage) in report.stages.iter().enumerate() { (row(report, at, stage)) }
+                }
             }
+        }
+    }
+}
+
+fn legend(report: &RunReport) -> Markup {
+    html! {
+        p.soft id="graph-legend" {
+            @for outcome in report.run.counts.keys() { (sign(Some(*outcome)).1) " " (outcome) " \u{a0} " }
+            @if report.stages.iter().any(|stage| stage.running_since.is_some()) { "▶ running \u{a0} " }
+            "A box leads to the stage's details."
+        }
+    }
+}
+
+fn row(report: &RunReport, at: usize, stage: &StageView) -> Markup {
+    html! {
+        tr id={ "r" (at) } data-name=(stage.stage.0) {
+            th scope="row" { a href={ "#s" (at) } { (stage.stage.0) } }
+            td { (outcome(stage)) }
+            td.n { (took(stage)) }
+            td.wide { (stage.reason) }
+            td { (links(report, &stage.needs)) }
         }
     }
 }
@@ -223,7 +292,7 @@ fn pictures(report: &RunReport) -> Markup {
     }
 }
 
-fn artifacts(report: &RunReport) -> Markup {
+fn artifacts(report: &RunReport, site: Option<&Site>) -> Markup {
     let rows = report.stages.iter().enumerate().flat_map(|(at, stage)| {
         stage.outputs.iter().map(move |output| {
             vec![
@@ -233,9 +302,9 @@ fn artifacts(report: &RunReport) -> Markup {
                 html! { (output.file_name) },
                 html! { (bytes(output.bytes)) },
                 html! {
-                    @match stage.statement {
-                        Some(statement) => a href={ "#t" (statement) } { (hash(&output.digest.hex())) },
-                        None => (hash(&output.digest.hex())),
+                    @match (site, stage.statement) {
+                        (None, Some(statement)) => a href={ "#t" (statement) } { (hash(&output.digest.hex())) },
+                        _ => (artifact(&output.digest.hex(), site)),
                     }
                 },
             ]

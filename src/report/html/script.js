@@ -14,15 +14,24 @@ document.addEventListener("click",event=>{
 const link=event.target.closest&&event.target.closest("a[href^='#']");
 if(link&&link.getAttribute("href")===location.hash)show();
 });
-for(const field of document.querySelectorAll("input.filter")){
-const rows=document.querySelectorAll("#"+field.dataset.of+" [data-name]");
-field.hidden=false;
-field.addEventListener("input",()=>{
+const sift=field=>{
 const word=field.value.toLowerCase();
-for(const row of rows)row.hidden=!row.dataset.name.toLowerCase().includes(word);
-});
+let any=false;
+for(const row of document.querySelectorAll("#"+field.dataset.of+" [data-name]")){
+row.hidden=!row.dataset.name.toLowerCase().includes(word);
+any=any||!row.hidden;
 }
-for(const graph of document.querySelectorAll(".graph svg")){
+const none=field.closest("section")&&field.closest("section").querySelector(".none");
+if(none)none.hidden=any;
+};
+document.addEventListener("input",event=>{if(event.target.matches("input.filter"))sift(event.target)});
+const wire=()=>{
+for(const field of document.querySelectorAll("input.filter")){
+field.hidden=false;
+sift(field);
+}
+for(const graph of document.querySelectorAll(".graph svg:not(.wired)")){
+graph.classList.add("wired");
 const edges=new Map();
 for(const edge of graph.querySelectorAll(".edge"))for(const end of [edge.dataset.a,edge.dataset.b]){
 if(!edges.has(end))edges.set(end,[]);
@@ -42,6 +51,9 @@ graph.addEventListener("focusin",light);
 graph.addEventListener("pointerleave",()=>light());
 graph.addEventListener("focusout",()=>light());
 }
+};
+wire();
+addEventListener("page-changed",wire);
 let opened=[];
 addEventListener("beforeprint",()=>{
 opened=[...document.querySelectorAll("details:not([open])")];
