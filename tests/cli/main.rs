@@ -16,6 +16,7 @@ mod files;
 mod fmt;
 mod git;
 mod hooks;
+mod imports;
 mod keys;
 mod lineage;
 mod lockfile;
