@@ -16,6 +16,7 @@ pub mod dvc;
 pub mod lineage;
 pub mod lockfile;
 pub mod lsp;
+pub mod origin;
 pub mod plan;
 pub mod plugin;
 pub mod project;

@@ -11,7 +11,7 @@ use syn::{UseTree, visit::Visit};
 
 /// Library modules from the ground up: a module imports only modules before it.
 const MODULES: &[&str] = &[
-    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "record",
+    "digest", "config", "spec", "plugin", "catalog", "plan", "store", "track", "remote", "origin", "record",
     "lockfile", "compare", "lineage", "release", "report", "dvc", "project", "author", "lsp", "run", "sweep",
     "ci", "ui",
 ];

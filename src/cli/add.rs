@@ -62,6 +62,9 @@ impl From<TrackError> for CliError {
             }
             TrackError::UserChanged { .. } => Self::user(&error)
                 .hint("`stagewright add` keeps the change as a new version, `stagewright checkout --force` gives it up"),
+            TrackError::InTheWay { .. } => {
+                Self::user(&error).hint("`stagewright add` keeps it as a version, `--force` gives it up")
+            }
             TrackError::Unknown { .. } => {
                 Self::user(&error).hint("move it away, or give it up with `stagewright checkout --force`")
             }

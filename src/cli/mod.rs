@@ -16,6 +16,7 @@ mod fmt;
 mod gc;
 mod graph;
 mod hook;
+mod import_url;
 mod init;
 mod install;
 mod isolation;
@@ -97,6 +98,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Add(add::AddArgs),
     Checkout(checkout::CheckoutArgs),
+    ImportUrl(import_url::ImportUrlArgs),
+    Update(import_url::UpdateArgs),
     Remote(remote::RemoteArgs),
     Release(release::ReleaseArgs),
     Push(push::PushArgs),
@@ -164,6 +167,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&scene, &args),
         Command::Add(args) => add::run(&scene, &args),
         Command::Checkout(args) => checkout::run(&scene, &args),
+        Command::ImportUrl(args) => import_url::import(&scene, &args),
+        Command::Update(args) => import_url::update(&scene, &args),
         Command::Remote(args) => remote::run(&scene, &args),
         Command::Release(args) => release::run(&scene, &args),
         Command::Push(args) => push::run(&scene, &args),

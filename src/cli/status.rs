@@ -11,8 +11,8 @@ use stagewright::{
 };
 
 use super::{
-    CliError, Exit, Scene, checkout, lockfile, pipeline, pipeline::PipelineArgs, plan, run::SelectArgs,
-    screen, show,
+    CliError, Exit, Scene, checkout, import_url, lockfile, pipeline, pipeline::PipelineArgs, plan,
+    run::SelectArgs, screen, show,
 };
 
 /// Say where the project stands: versioned data, the last run, and whether its results are still up to date
@@ -22,6 +22,9 @@ pub struct StatusArgs {
     pipeline: PipelineArgs,
     #[command(flatten)]
     select: SelectArgs,
+    /// Ask the servers that data was imported from whether they have something else now
+    #[arg(long)]
+    origins: bool,
 }
 
 pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
@@ -32,6 +35,8 @@ pub fn run(scene: &Scene, args: &StatusArgs) -> Result<Exit, CliError> {
     lockfile::status(&config, &locks, &store)?;
     if !tracked.is_empty() {
         data(&config, &tracked, &store)?;
+        let moved = import_url::changed(&config, &tracked, &store, args.origins)?;
+        print!("{}", screen::table(&moved));
         if args.pipeline.file().is_none() && pipeline::has_none(scene, &config) {
             return Ok(Exit::Success);
         }

@@ -1,6 +1,10 @@
 //! Taking data under version control.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use git2::Repository;
 use rayon::prelude::*;
@@ -26,40 +30,68 @@ pub struct Added {
     pub ignored: bool,
 }
 
-/// Stores a file or folder of the work tree and writes its pointer file. The data stays where it is. `root` is the project's.
-pub fn add(root: &Path, path: &Path, store: &LocalStore) -> Result<Added, TrackError> {
-    let refuse = |reason: &str, hint: Option<&str>| TrackError::Untrackable {
+/// A place for versioned data in a project.
+pub(super) struct Place {
+    /// Absolute, without links on the way.
+    pub(super) data: PathBuf,
+    /// The last part.
+    pub(super) name: String,
+}
+
+fn refuse(path: &Path, reason: &str, hint: Option<&str>) -> TrackError {
+    TrackError::Untrackable {
         path: path.to_owned(),
         reason: reason.to_owned(),
         hint: hint.map(str::to_owned),
-    };
-    let meta = fs::symlink_metadata(path).map_err(TrackError::io("read", path))?;
-    if meta.is_symlink() {
-        return Err(refuse("it is a symbolic link", Some("track what it leads to, where that is")));
     }
-    let data = fs::canonicalize(path).map_err(TrackError::io("read", path))?;
-    let top = fs::canonicalize(root).map_err(TrackError::io("read", root))?;
-    if !data.starts_with(&top) || data == top {
-        return Err(refuse("it does not lie inside of the project", None));
+}
+
+impl Place {
+    /// Checks that data at a path can be tracked, whether it is there yet or not. `root` is the project's.
+    pub(super) fn find(root: &Path, path: &Path) -> Result<Self, TrackError> {
+        let refuse = |reason: &str, hint: Option<&str>| refuse(path, reason, hint);
+        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        if is_link {
+            return Err(refuse("it is a symbolic link", Some("track what it leads to, where that is")));
+        }
+        let data = match fs::canonicalize(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let parent = path.parent().unwrap_or(root);
+                let parent = fs::canonicalize(parent).map_err(TrackError::io("read", parent))?;
+                parent.join(path.file_name().unwrap_or_default())
+            }
+            data => data.map_err(TrackError::io("read", path))?,
+        };
+        let top = fs::canonicalize(root).map_err(TrackError::io("read", root))?;
+        if !data.starts_with(&top) || data == top {
+            return Err(refuse("it does not lie inside of the project", None));
+        }
+        let name = data.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| refuse("its name is not UTF-8", None))?.to_owned();
+        if name.ends_with(".dvc") || name == ".gitignore" {
+            return Err(refuse("it is a file that versioning itself needs", None));
+        }
+        if let Some(above) = data
+            .ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(&top))
+            .find(|above| Pointer::file_of(above).is_file())
+        {
+            let above = above.strip_prefix(&top).unwrap_or(above).display().to_string();
+            return Err(refuse(
+                &format!("it is part of {above}, which is tracked as a whole"),
+                Some(&format!("add {above} to take its new state")),
+            ));
+        }
+        check_git(&data, &refuse)?;
+        Ok(Self { data, name })
     }
-    let name = data.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| refuse("its name is not UTF-8", None))?.to_owned();
-    if name.ends_with(".dvc") || name == ".gitignore" {
-        return Err(refuse("it is a file that versioning itself needs", None));
-    }
-    if let Some(above) = data
-        .ancestors()
-        .skip(1)
-        .take_while(|above| above.starts_with(&top))
-        .find(|above| Pointer::file_of(above).is_file())
-    {
-        let above = above.strip_prefix(&top).unwrap_or(above).display().to_string();
-        return Err(refuse(
-            &format!("it is part of {above}, which is tracked as a whole"),
-            Some(&format!("add {above} to take its new state")),
-        ));
-    }
-    check_git(&data, &refuse)?;
+}
+
+/// Stores a file or folder of the work tree and writes its pointer file. The data stays where it is. `root` is the project's.
+pub fn add(root: &Path, path: &Path, store: &LocalStore) -> Result<Added, TrackError> {
+    fs::symlink_metadata(path).map_err(TrackError::io("read", path))?;
+    let Place { data, name } = Place::find(root, path)?;
     let file = Pointer::file_of(&data);
     let old = if file.is_file() { Some(Tracked::read(&file)?) } else { None };
     if let Some(tracked) = old
@@ -69,12 +101,18 @@ pub fn add(root: &Path, path: &Path, store: &LocalStore) -> Result<Added, TrackE
         let ignored = ignore(&data)?;
         return Ok(Added { tracked, changed: false, ignored });
     }
-    let mut pointer = if meta.is_dir() { add_folder(&data, store)? } else { add_file(&data, &meta, store)? };
+    let mut pointer = take(&data, store)?;
     pointer.path = name;
     // Ignored before git can see it as new.
     let ignored = ignore(&data)?;
     let changed = pointer.write(&file)?;
     Ok(Added { tracked: Tracked { file, data, pointer }, changed, ignored })
+}
+
+/// Stores a file or folder, which stays where it is. What comes of it has no path yet.
+pub(super) fn take(data: &Path, store: &LocalStore) -> Result<Pointer, TrackError> {
+    let meta = fs::symlink_metadata(data).map_err(TrackError::io("read", data))?;
+    if meta.is_dir() { add_folder(data, store) } else { add_file(data, &meta, store) }
 }
 
 /// The store has all that a pointer names.

@@ -72,6 +72,12 @@ pub enum TrackError {
         /// The place.
         path: PathBuf,
     },
+    /// Something in the place of imported data that is nowhere else.
+    #[error("{path} is nowhere else, and what was imported would take its place")]
+    InTheWay {
+        /// The place.
+        path: PathBuf,
+    },
     /// A place in the work tree that is none of the project's.
     #[error("{path} lies outside of the project, behind a link")]
     Outside {

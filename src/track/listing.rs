@@ -96,7 +96,8 @@ impl DirListing {
     }
 }
 
-fn quote(text: &str, out: &mut String) {
+/// A text as Python's JSON has it.
+pub(super) fn quote(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

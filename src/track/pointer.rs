@@ -124,10 +124,23 @@ impl Pointer {
             return Ok(false);
         }
         let failed = |reason| TrackError::Pointer { path: path.to_owned(), reason };
+        let older = older.map(|text| without_origin(&text));
         let text = self.render(older.as_deref()).map_err(failed)?;
         write_whole(path, &text)?;
         Ok(true)
     }
+}
+
+/// A pointer file's text without what it says of where the data came from: what was changed here did not come from there.
+fn without_origin(text: &str) -> String {
+    let Ok(Value::Mapping(mut file)) = serde_yaml::from_str(text) else { return text.to_owned() };
+    if file.get("deps").is_none() {
+        return text.to_owned();
+    }
+    for key in ["md5", "frozen", "deps"] {
+        file.shift_remove(key);
+    }
+    serde_yaml::to_string(&file).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Writes a text file of the work tree so that it is never seen half.

@@ -6,7 +6,7 @@ mod jobs;
 mod runner;
 #[path = "../remote/server.rs"]
 #[allow(dead_code)]
-mod server;
+pub mod server;
 
 use std::{
     fs,

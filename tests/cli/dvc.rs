@@ -163,7 +163,8 @@ fn an_out_that_git_keeps_is_told() {
 }
 
 /// Answers of the tool, or none where it is not installed.
-fn dvc(project: &Project, arguments: &[&str]) -> String {
+/// Runs DVC in a project: what it prints.
+pub fn dvc(project: &Project, arguments: &[&str]) -> String {
     let site = tempfile::tempdir().unwrap();
     let done = Command::new("dvc")
         .args(arguments)

@@ -17,6 +17,7 @@ mod files;
 mod fmt;
 mod git;
 mod hooks;
+mod imports;
 mod keys;
 mod ledgers;
 mod lineage;
