@@ -15,6 +15,7 @@ mod exports;
 mod files;
 mod fmt;
 mod git;
+mod handover;
 mod hooks;
 mod imports;
 mod keys;
