@@ -15,6 +15,7 @@ mod exchange;
 mod fmt;
 mod gc;
 mod graph;
+mod handover;
 mod hook;
 mod import_url;
 mod init;
@@ -100,6 +101,8 @@ enum Command {
     Checkout(checkout::CheckoutArgs),
     ImportUrl(import_url::ImportUrlArgs),
     Update(import_url::UpdateArgs),
+    Import(handover::ImportArgs),
+    Export(handover::ExportArgs),
     Remote(remote::RemoteArgs),
     Release(release::ReleaseArgs),
     Push(push::PushArgs),
@@ -169,6 +172,8 @@ pub fn main() -> ExitCode {
         Command::Checkout(args) => checkout::run(&scene, &args),
         Command::ImportUrl(args) => import_url::import(&scene, &args),
         Command::Update(args) => import_url::update(&scene, &args),
+        Command::Import(args) => handover::import(&scene, &args),
+        Command::Export(args) => handover::export(&scene, &args),
         Command::Remote(args) => remote::run(&scene, &args),
         Command::Release(args) => release::run(&scene, &args),
         Command::Push(args) => push::run(&scene, &args),

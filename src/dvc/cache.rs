@@ -18,6 +18,11 @@ fn place(cache: &Path, md5: &str) -> PathBuf {
     cache.join("files").join("md5").join(shard).join(rest)
 }
 
+/// Whether the cache has an object.
+pub(super) fn has(cache: &Path, md5: &str) -> bool {
+    place(cache, md5).exists()
+}
+
 /// Adds a file's content, shared with the store where the file system allows it.
 pub(super) fn add_file(cache: &Path, md5: &str, content: &Path) -> io::Result<()> {
     let to = place(cache, md5);

@@ -6,8 +6,10 @@
 mod cache;
 mod context;
 mod emit;
+mod handover;
 mod hash;
 mod ignore;
+mod ini;
 mod interpolate;
 mod lock;
 mod params;
@@ -26,6 +28,7 @@ use crate::spec::{
     tree::{self, Node, NodeData},
 };
 
+pub use handover::{Handover, HandoverError, give_back, turn_over};
 pub use hash::{HashError, Hashes};
 pub use ignore::hidden;
 pub use lock::{Lock, LockError};

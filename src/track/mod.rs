@@ -10,6 +10,7 @@
 //! knows which MD5 means which ([`Alias`](crate::store::Alias)). As in DVC, the executable bits of files in a folder are not versioned.
 
 mod add;
+mod adopt;
 mod block;
 mod checkout;
 mod diff;
@@ -24,6 +25,7 @@ mod pointer;
 mod state;
 
 pub use add::{Added, add};
+pub use adopt::{Adopted, Objects, adopt, objects_of};
 pub use checkout::{CheckedOut, checkout};
 pub use diff::{Change, diff, is_commit};
 pub use error::TrackError;

@@ -16,6 +16,7 @@ mod exports;
 mod files;
 mod fmt;
 mod git;
+mod handover;
 mod hooks;
 mod imports;
 mod keys;
