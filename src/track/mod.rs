@@ -20,6 +20,7 @@ mod install;
 mod listing;
 mod merge;
 mod pointer;
+mod refs;
 mod state;
 
 pub use add::{Added, add};
@@ -34,4 +35,5 @@ pub use listing::{DirEntry, DirListing};
 pub use merge::{MergedPointer, merge};
 pub(crate) use pointer::write_whole;
 pub use pointer::{ObjectName, Pointer};
+pub use refs::named_by_git;
 pub use state::{FileChanges, State, state};

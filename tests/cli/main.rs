@@ -29,3 +29,4 @@ mod secrets;
 mod sweeps;
 mod tools;
 mod tracking;
+mod upkeep;
