@@ -32,11 +32,8 @@ pub fn push(config: &Config, remote: Option<&RemoteName>, store: &LocalStore) ->
         display.finish();
         return Ok(());
     };
-    // The statements first, so that the log never names one that is not there.
-    let pushed = runtime.block_on(async {
-        session.push_blobs(store, &outgoing.statements).await?;
-        session.extend_log(&name, head, &outgoing.lines, outgoing.note).await
-    });
+    let statements = (store, &outgoing.statements);
+    let pushed = runtime.block_on(session.push_log(statements, &name, head, &outgoing.lines, outgoing.note));
     display.finish();
     pushed?;
     let new = &ledger.entries()[ledger.entries().len() - outgoing.lines.len()..];

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use clap::Args;
 use console::style;
 use stagewright::{
-    config::{Config, RemoteName, RemoteSettings, Trust},
+    config::{Config, Rate, RemoteName, RemoteSettings, Trust},
     lockfile::{self as locks, LockedStage},
     plan::{ActionKey, StageId},
     project::{self, Pipeline},
@@ -56,6 +56,9 @@ struct WhatArgs {
     /// The remote [default: the default one]
     #[arg(short, long, value_name = "NAME")]
     remote: Option<RemoteName>,
+    /// Move at most so many bytes a second, for example 20MiB/s [default: `bandwidth` of the remote]
+    #[arg(long, value_name = "RATE")]
+    bandwidth: Option<Rate>,
     /// Only the versioned data, no results
     #[arg(long, conflicts_with_all = ["pipeline", "until"])]
     data: bool,
@@ -73,7 +76,7 @@ pub fn fetch(scene: &Scene, args: &FetchArgs) -> Result<Exit, CliError> {
 }
 
 fn bring(scene: &Scene, args: &WhatArgs, how: Pull) -> Result<Exit, CliError> {
-    let config = scene.config()?;
+    let config = scene.config()?.with_bandwidth(args.bandwidth);
     let settings = config.remote(args.remote.as_ref())?;
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use stagewright::{
-    config::{Config, RemoteName},
+    config::{Config, Rate, RemoteName},
     digest::Digest,
     lockfile as locks,
     record::{WhichError, all_results, results_of},
@@ -34,10 +34,13 @@ pub struct PushArgs {
     /// The remote [default: the default one]
     #[arg(short, long, value_name = "NAME")]
     remote: Option<RemoteName>,
+    /// Move at most so many bytes a second, for example 20MiB/s [default: `bandwidth` of the remote]
+    #[arg(long, value_name = "RATE")]
+    bandwidth: Option<Rate>,
 }
 
 pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
-    let config = scene.config()?;
+    let config = scene.config()?.with_bandwidth(args.bandwidth);
     config.remote(args.remote.as_ref())?;
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;
@@ -82,7 +85,7 @@ pub fn run(scene: &Scene, args: &PushArgs) -> Result<Exit, CliError> {
 
 /// Pushes all that is pushed without arguments.
 pub fn everything(scene: &Scene) -> Result<Exit, CliError> {
-    run(scene, &PushArgs { names: Vec::new(), all: false, remote: None })
+    run(scene, &PushArgs { names: Vec::new(), all: false, remote: None, bandwidth: None })
 }
 
 /// Pushes results and the ledger, and says what came of it.

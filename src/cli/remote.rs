@@ -12,7 +12,10 @@ use stagewright::{
 
 use super::{CliError, Exit, Scene, pipeline::block_on, screen};
 
-/// Add, list and check remotes: folders and S3 buckets that results are pushed to and pulled from
+mod gc;
+mod verify;
+
+/// Add, list, check and clean remotes: folders and S3 buckets that results are pushed to and pulled from
 ///
 /// Remotes are written into stagewright.toml, which never holds credentials: those come from the environment
 /// (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), a profile of ~/.aws, web identity or the machine's role.
@@ -28,6 +31,8 @@ enum RemoteCommand {
     List,
     Default(DefaultArgs),
     Check(CheckArgs),
+    Gc(gc::GcArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Write a remote into stagewright.toml; the first one becomes the default
@@ -95,6 +100,8 @@ pub fn run(scene: &Scene, args: &RemoteArgs) -> Result<Exit, CliError> {
         }
         RemoteCommand::Default(args) => default(&config, args),
         RemoteCommand::Check(args) => check(&config, args),
+        RemoteCommand::Gc(args) => gc::run(&config, args),
+        RemoteCommand::Verify(args) => verify::run(&config, args),
     }
 }
 
@@ -223,9 +230,15 @@ fn hint(error: &RemoteError) -> Option<String> {
         RemoteError::NoBucket { .. } => "make the bucket, or correct `url` of the remote in stagewright.toml",
         RemoteError::NotFound { .. } => "push it again from a machine that has it",
         RemoteError::Corrupt { .. } | RemoteError::Format { .. } => {
-            "the object in the remote is damaged: delete it there and push again from a machine that has it"
+            "`stagewright remote verify --repair` mends it on a machine that has what it should be"
         }
         RemoteError::Newer { .. } => "use that release, or a later one",
+        RemoteError::Busy { .. } => {
+            "try again later; of a process that was killed, nothing is left to wait for after an hour"
+        }
+        RemoteError::LeaseLost { .. } => {
+            "was the machine asleep? Nothing is half there; the same command goes on from here"
+        }
         RemoteError::ReadOnly { .. } => "`write = false` of the remote in stagewright.toml says so",
         RemoteError::SetUp { .. } => {
             "`region`, `profile` and `endpoint` are keys of the remote in stagewright.toml"

@@ -48,6 +48,7 @@ struct State {
     moved: Moved,
     last_line: Instant,
     last_retry: Option<Instant>,
+    last_wait: Option<Instant>,
 }
 
 impl Transfer {
@@ -63,8 +64,13 @@ impl Transfer {
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("━╸─"),
         );
-        let state =
-            State { planned: 0, moved: Moved::default(), last_line: Instant::now(), last_retry: None };
+        let state = State {
+            planned: 0,
+            moved: Moved::default(),
+            last_line: Instant::now(),
+            last_retry: None,
+            last_wait: None,
+        };
         Arc::new(Self { bar, verb, state: Mutex::new(state) })
     }
 
@@ -86,6 +92,12 @@ impl Transfer {
                 self.bar.inc(bytes);
             }
             TransferEvent::Finished => state.moved.objects += 1,
+            TransferEvent::Waiting { what } => {
+                if state.last_wait.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
+                    state.last_wait = Some(Instant::now());
+                    self.line(&format!("{} {what}", style("waiting").yellow()));
+                }
+            }
             TransferEvent::Distrusted { what } => {
                 self.line(&format!("{} passed over: {what}", style("warning:").yellow().bold()));
             }

@@ -33,6 +33,7 @@
 mod edit;
 mod environment;
 mod github;
+mod rate;
 mod remotes;
 
 use std::{
@@ -43,6 +44,7 @@ use std::{
 pub use edit::NewRemote;
 pub use environment::{Environment, NotText, Sensitive, VARIABLES, Variable, is_secretive};
 pub use github::GithubJob;
+pub use rate::Rate;
 pub use remotes::{Layout, RemoteName, RemoteSettings, RemoteUrl, RunSync, SyncSettings, Trust};
 use serde::Deserialize;
 
@@ -297,6 +299,15 @@ impl Config {
             ca_bundle: environment.ca_bundle.clone(),
             unsigned: environment.unsigned,
         })
+    }
+
+    /// With this rate as the limit of all remotes, whatever is set for them.
+    #[must_use]
+    pub fn with_bandwidth(mut self, rate: Option<Rate>) -> Self {
+        if rate.is_some() {
+            self.remotes.values_mut().for_each(|remote| remote.bandwidth = rate);
+        }
+        self
     }
 
     /// The remote of that name, or the default one.

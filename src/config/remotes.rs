@@ -12,6 +12,8 @@ use std::{
 
 use serde::Deserialize;
 
+use super::Rate;
+
 /// Name of a remote: letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteName(String);
@@ -168,6 +170,8 @@ pub struct RemoteSettings {
     pub layout: Layout,
     /// False refuses every push.
     pub write: bool,
+    /// Most bytes a second that all transfers of a process move.
+    pub bandwidth: Option<Rate>,
 }
 
 /// Which remote is meant when none is named, and what `run` does with it.
@@ -205,6 +209,7 @@ pub(super) struct RemoteSection {
     layout: Layout,
     #[serde(default = "yes")]
     write: bool,
+    bandwidth: Option<String>,
 }
 
 fn yes() -> bool {
@@ -263,6 +268,8 @@ fn resolve_one(root: &Path, name: RemoteName, section: RemoteSection) -> Result<
             );
         }
     }
+    let bandwidth = section.bandwidth.map(|text| text.parse()).transpose();
+    let bandwidth = bandwidth.map_err(|why: String| format!("bandwidth: {why}"))?;
     Ok(RemoteSettings {
         name,
         url,
@@ -277,5 +284,6 @@ fn resolve_one(root: &Path, name: RemoteName, section: RemoteSection) -> Result<
         results: section.results,
         layout: section.layout,
         write: section.write,
+        bandwidth,
     })
 }

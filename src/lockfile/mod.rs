@@ -30,7 +30,7 @@ mod place;
 mod update;
 
 pub use error::LockFileError;
-pub use find::{FoundLock, find, read_beside};
+pub use find::{FoundLock, find, named_by_git, read_beside};
 pub use locked::{LockFile, LockedOutput, LockedStage, LockedStages};
 pub use merge::{MergeError, Merged, merge};
 pub use place::{Placed, place, state};

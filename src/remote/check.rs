@@ -1,15 +1,13 @@
 //! What works with a remote and what does not, by trying.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
     Key, RemoteError, Session,
     objects::{Put, When},
+    session::random,
 };
 
 /// Clocks that differ by more than this many seconds are worth a word; S3 refuses at 900.
@@ -48,7 +46,7 @@ impl Session {
     }
 
     async fn try_all(self: &Arc<Self>, write: bool, probes: &mut Vec<Probe>) -> Result<(), ()> {
-        let prefix = format!("stagewright-check/{:016x}/", RandomState::new().build_hasher().finish());
+        let prefix = format!("stagewright-check/{:016x}/", random());
         let listed = self.ask(0, |objects| objects.list(&prefix, None)).await;
         note(probes, "access", listed, |_| "objects can be listed".to_owned())?;
         self.clock(probes);

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
-use super::{RemoteError, Session, TransferEvent, layout, session::blocking};
+use super::{RemoteError, Session, TransferEvent, layout, lease::Lease, session::blocking};
 use crate::{
     digest::Digest,
     store::{Artifact, ArtifactKind, LocalStore, StoreError},
@@ -37,19 +37,34 @@ impl Session {
             let (store, folder) = (store.clone(), folder.to_owned());
             blocking(move || take(&store, &folder)).await?
         };
+        let lease = self.share().await?;
+        let done = self.push_checkpoint_under(store, key, &artifact, blobs, &lease).await;
+        lease.release().await;
+        done?;
+        Ok(Some(artifact.bytes))
+    }
+
+    async fn push_checkpoint_under(
+        self: &Arc<Self>,
+        store: &LocalStore,
+        key: &Digest,
+        artifact: &Artifact,
+        blobs: BTreeSet<Digest>,
+        lease: &Lease,
+    ) -> Result<(), RemoteError> {
         let present = self.present(&blobs).await?;
         let missing: Vec<Digest> = blobs.difference(&present).copied().collect();
         let bytes = missing.iter().map(Digest::size).sum();
         self.tell(TransferEvent::Planned { objects: missing.len() as u64, bytes });
         self.send(store, missing, Vec::new()).await?;
-        let text = serde_json::to_vec(&artifact).map_err(|error| RemoteError::Format {
+        let text = serde_json::to_vec(artifact).map_err(|error| RemoteError::Format {
             place: self.place(),
             key: layout::blob(&artifact.digest),
             what: "a checkpoint",
             reason: error.to_string(),
         })?;
-        self.put_document(&name(key), text).await?;
-        Ok(Some(artifact.bytes))
+        lease.check()?;
+        self.put_document(&name(key), text).await
     }
 
     /// Brings the checkpoint of an action into a folder that has none; false where the remote has none either.

@@ -126,6 +126,26 @@ pub enum RemoteError {
         /// Its name.
         name: String,
     },
+    /// Others are at work in the remote, and were for longer than we wait.
+    #[error("{place}: {what}, by {holder} ({minutes} min ago)")]
+    Busy {
+        /// The remote.
+        place: String,
+        /// What they do.
+        what: &'static str,
+        /// Who they are.
+        holder: String,
+        /// Minutes since they were last heard of.
+        minutes: u64,
+    },
+    /// This process was not heard of for so long that others may count it as gone.
+    #[error("{place}: nothing was heard of this process for {minutes} min, so others may take it as ended")]
+    LeaseLost {
+        /// The remote.
+        place: String,
+        /// Minutes since the others were last told.
+        minutes: u64,
+    },
     /// What was to be sent is not wanted any more, because something else failed, which is told instead.
     #[error("stopped")]
     Stopped,

@@ -179,11 +179,8 @@ impl Objects for Folder {
                 let Some(key) = relative.and_then(|path| Key::new(path).ok()) else { continue };
                 let ours = !key.as_str().starts_with(TEMPORARY);
                 if item.file_type().is_file() && ours && key.as_str().starts_with(&prefix) {
-                    let size = match item.metadata() {
-                        Ok(meta) => meta.len(),
-                        Err(_) => continue,
-                    };
-                    objects.push(Listed { key, size });
+                    let Ok(meta) = item.metadata() else { continue };
+                    objects.push(Listed { key, size: meta.len(), modified: meta.modified().ok() });
                 }
             }
             objects.sort_by(|a, b| a.key.cmp(&b.key));

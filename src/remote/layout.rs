@@ -8,6 +8,7 @@
 //! md5-v1/ab/cdef…[.dir]       tracked data, layout `native`: which blobs an MD5 of DVC means
 //! files/md5/ab/cdef…[.dir]    tracked data, layout `dvc`: the bytes, where DVC 3 puts them
 //! documents-v1/…             small texts by name, see `document.rs`
+//! leases-v1/…                who is at work, see `lease.rs`
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,15 @@ pub(super) const PACKS: &str = "packs-v1/";
 
 /// What all keys of indexes begin with.
 pub(super) const INDEXES: &str = "indexes-v1/";
+
+/// What all keys of results begin with.
+pub(super) const RESULTS: &str = "actions-v1/";
+
+/// What the keys of names of tracked data begin with.
+pub(super) const ALIASES: &str = "md5-v1/";
+
+/// What the keys of checkpoints begin with.
+pub(super) const CHECKPOINTS: &str = "documents-v1/checkpoints/";
 
 /// What all keys of DVC's files begin with.
 pub(super) const DVC_FILES: &str = "files/md5/";
@@ -102,7 +112,7 @@ pub(super) fn hash_of(key: &Key, prefix: &str) -> Option<[u8; 32]> {
 
 pub(super) fn result(key: &Digest) -> Key {
     let hex = key.hex();
-    Key::ours(format!("actions-v1/{}/{}.json", &hex[..2], &hex[2..]))
+    Key::ours(format!("{RESULTS}{}/{}.json", &hex[..2], &hex[2..]))
 }
 
 /// Where DVC 3 keeps an object.
@@ -113,7 +123,7 @@ pub(super) fn dvc(name: &ObjectName) -> Key {
 
 pub(super) fn alias(name: &ObjectName) -> Key {
     let text = name.to_string();
-    Key::ours(format!("md5-v1/{}/{}", &text[..2], &text[2..]))
+    Key::ours(format!("{ALIASES}{}/{}", &text[..2], &text[2..]))
 }
 
 /// The object's name is the digest of its content, so it never changes.

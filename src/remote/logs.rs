@@ -43,6 +43,12 @@ struct Piece {
     digest: Digest,
 }
 
+/// What matters here of a line.
+#[derive(Deserialize)]
+struct Line {
+    statement: Digest,
+}
+
 impl Piece {
     fn name(&self, log: &str) -> String {
         format!("logs/{log}/{:012}-{}.jsonl", self.first, self.digest.short())
@@ -100,8 +106,43 @@ impl Session {
         Ok(lines)
     }
 
-    /// Puts lines behind those that `head` tells of, as they were read by whoever makes sure that they continue them.
-    pub async fn extend_log(
+    /// Blobs that the lines of all logs name: the statements.
+    pub(super) async fn logged(&self) -> Result<BTreeSet<Digest>, RemoteError> {
+        let mut named = BTreeSet::new();
+        for log in self.logs().await? {
+            let Some(head) = self.log_head(&log).await? else { continue };
+            for line in self.log_lines(&log, &head, 0).await? {
+                let line: Line = serde_json::from_slice(&line)
+                    .map_err(|error| self.wrong(&format!("logs/{log}"), error.to_string()))?;
+                named.insert(line.statement);
+            }
+        }
+        Ok(named)
+    }
+
+    /// Brings blobs of the store to the remote, and then puts the lines that name them behind those that `head` tells of, as they were read
+    /// by whoever makes sure that they continue them. So the log never names a blob that is not there.
+    pub async fn push_log(
+        self: &Arc<Self>,
+        (store, blobs): (&LocalStore, &BTreeSet<Digest>),
+        log: &str,
+        head: Option<LogHead>,
+        lines: &[Vec<u8>],
+        note: Value,
+    ) -> Result<(), RemoteError> {
+        self.begin_writing().await?;
+        let lease = self.share().await?;
+        let done = async {
+            self.push_blobs(store, blobs).await?;
+            lease.check()?;
+            self.extend_log(log, head, lines, note).await
+        };
+        let done = done.await;
+        lease.release().await;
+        done
+    }
+
+    async fn extend_log(
         &self,
         log: &str,
         head: Option<LogHead>,
@@ -130,19 +171,17 @@ impl Session {
         self.put_document(&name, text).await
     }
 
-    /// Brings blobs of the store to the remote, without those that it has. Gives the number that was sent.
-    pub async fn push_blobs(
+    /// Brings blobs of the store to the remote, without those that it has.
+    async fn push_blobs(
         self: &Arc<Self>,
         store: &LocalStore,
         blobs: &BTreeSet<Digest>,
-    ) -> Result<u64, RemoteError> {
-        self.begin_writing().await?;
+    ) -> Result<(), RemoteError> {
         let present = self.present(blobs).await?;
         let missing: Vec<Digest> = blobs.difference(&present).copied().collect();
         let (objects, bytes) = (missing.len() as u64, missing.iter().map(Digest::size).sum());
         self.tell(TransferEvent::Planned { objects, bytes });
-        self.send(store, missing, Vec::new()).await?;
-        Ok(objects)
+        self.send(store, missing, Vec::new()).await.map(drop)
     }
 
     /// Brings those of the blobs into the store that the remote has.

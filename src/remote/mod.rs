@@ -11,6 +11,7 @@
 //! Bytes prove themselves: a blob's name is its SHA-256, and it is compared on the way out and on the way in. A result (which
 //! outputs an action gave) does not; whether a remote's results count is a setting.
 
+mod bandwidth;
 mod blobs;
 mod check;
 mod checkpoint;
@@ -19,7 +20,9 @@ mod download;
 mod error;
 mod fetch;
 mod folder;
+mod gc;
 mod layout;
+mod lease;
 mod logs;
 mod note;
 mod objects;
@@ -27,17 +30,20 @@ mod pace;
 mod packed;
 mod present;
 mod push;
+mod reach;
 mod s3;
 mod session;
 mod supply;
 mod tiered;
 mod tracked;
 mod upload;
+mod verify;
 
 pub use check::{Probe, Verdict};
 pub use error::RemoteError;
 pub use fetch::Fetched;
 pub use folder::Folder;
+pub use gc::{Keep, RemoteGc};
 pub use layout::FORMAT;
 pub use logs::LogHead;
 pub use objects::{Key, Listed, Objects, Page, Part, Pending, Put, UploadId, When};
@@ -47,6 +53,7 @@ pub use session::{Listener, Retry, Session, TransferEvent};
 pub use supply::Supply;
 pub use tiered::Tiered;
 pub use tracked::{FetchedData, PushedData};
+pub use verify::{RemoteDamage, RemoteVerify};
 
 /// Objects up to this many bytes are moved whole, larger ones in parts of at least this size.
 pub const PART_SIZE: u64 = 8 << 20;

@@ -1,6 +1,6 @@
 //! What a remote is, whatever its kind: objects by key.
 
-use std::{fmt, future::Future, ops::Range, pin::Pin};
+use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
@@ -77,6 +77,8 @@ pub struct Listed {
     pub key: Key,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was written, by the remote's clock; none where the remote does not say.
+    pub modified: Option<SystemTime>,
 }
 
 /// A piece of a listing, sorted by the bytes of the keys.
@@ -152,6 +154,11 @@ pub trait Objects: Send + Sync + fmt::Debug {
 
     /// Makes what was written so far survive a loss of power, where that is not so already.
     fn settle(&self) -> Pending<'_, ()>;
+
+    /// The objects themselves, where these are partly copies of them.
+    fn beneath(&self) -> Option<Arc<dyn Objects>> {
+        None
+    }
 
     /// How far the server's clock is ahead of ours in seconds, as of its last answer; none where there is no such clock.
     fn clock_ahead(&self) -> Option<i64> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Key, RemoteError, Session, session::each};
+use super::{Key, RemoteError, Session, objects::Listed, session::each};
 
 /// Up to this many objects are asked for one by one without thinking about it.
 const FEW: usize = 64;
@@ -59,10 +59,15 @@ impl Session {
 
     /// All objects whose key begins with a prefix, with their sizes.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<(Key, u64)>, RemoteError> {
+        Ok(self.list_all(prefix).await?.into_iter().map(|object| (object.key, object.size)).collect())
+    }
+
+    /// All objects whose key begins with a prefix.
+    pub(super) async fn list_all(&self, prefix: &str) -> Result<Vec<Listed>, RemoteError> {
         let (mut all, mut from) = (Vec::new(), None::<String>);
         loop {
             let page = self.ask(0, |objects| objects.list(prefix, from.as_deref())).await?;
-            all.extend(page.objects.into_iter().map(|object| (object.key, object.size)));
+            all.extend(page.objects);
             match page.next {
                 Some(next) => from = Some(next),
                 None => return Ok(all),

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{
     RemoteError, Session, TransferEvent, layout,
+    lease::Lease,
     objects::{Put, When},
     session::{blocking, each},
 };
@@ -58,6 +59,18 @@ impl Session {
         keys: Vec<Digest>,
     ) -> Result<Pushed, RemoteError> {
         self.begin_writing().await?;
+        let lease = self.share().await?;
+        let done = self.push_under(store, keys, &lease).await;
+        lease.release().await;
+        done
+    }
+
+    async fn push_under(
+        self: &Arc<Self>,
+        store: &LocalStore,
+        keys: Vec<Digest>,
+        lease: &Lease,
+    ) -> Result<Pushed, RemoteError> {
         let load = {
             let store = store.clone();
             blocking(move || load(&store, keys)).await?
@@ -70,6 +83,7 @@ impl Session {
         self.tell(TransferEvent::Planned { objects: missing.len() as u64, bytes });
         let (listings, files) = missing.iter().partition(|digest| load.trees.contains(digest));
         let sent = self.send(store, files, listings).await?;
+        lease.check()?;
         let written = Arc::new(AtomicU64::new(0));
         let results = load.entries.len() as u64;
         each(load.entries, |(key, entry)| {

@@ -16,12 +16,13 @@ use tokio::{
 
 use super::{
     Folder, Key, PART_SIZE, RemoteError, S3, Tiered,
+    bandwidth::Bandwidth,
     layout::{self, Arrangement, FORMAT, Marker},
     objects::{Objects, Pending, When},
     pace::Limit,
     packed::Known,
 };
-use crate::config::{Config, Layout, RemoteName, RemoteSettings, RemoteUrl, Trust};
+use crate::config::{Config, Layout, Rate, RemoteName, RemoteSettings, RemoteUrl, Trust};
 
 /// Most requests at once.
 const MOST_REQUESTS: usize = 64;
@@ -48,6 +49,11 @@ pub enum TransferEvent {
     },
     /// An object has arrived whole.
     Finished,
+    /// Others are at work in the remote, and are waited for.
+    Waiting {
+        /// Who, and at what.
+        what: String,
+    },
     /// Something in the remote is not what it should be, and is passed over.
     Distrusted {
         /// What, and why.
@@ -105,6 +111,7 @@ pub struct Session {
     known: Known,
     copies: Option<PathBuf>,
     limit: Limit,
+    bandwidth: Option<Arc<Bandwidth>>,
     memory: Semaphore,
     retry: Retry,
     listener: Listener,
@@ -134,6 +141,7 @@ impl Session {
             .with_layout(settings.layout)
             .with_trust(settings.results)
             .with_copies(config.store_dir.join("remotes-v1"))
+            .with_bandwidth(settings.bandwidth)
     }
 
     /// A session over any objects, which may be written and whose results count.
@@ -148,6 +156,7 @@ impl Session {
             known: Known::default(),
             copies: None,
             limit: Limit::new(MOST_REQUESTS),
+            bandwidth: None,
             memory: Semaphore::new(MEMORY_UNITS as usize),
             retry: Retry::default(),
             listener,
@@ -168,6 +177,12 @@ impl Session {
     #[must_use]
     pub fn with_trust(self, trust: Trust) -> Self {
         Self { trust, ..self }
+    }
+
+    /// With no more than so many bytes a second, together with all others of this process that have the same limit.
+    #[must_use]
+    pub fn with_bandwidth(self, rate: Option<Rate>) -> Self {
+        Self { bandwidth: rate.map(Bandwidth::shared), ..self }
     }
 
     /// Keeps copies of the remote's indexes in that folder.
@@ -193,6 +208,15 @@ impl Session {
     /// Where copies of indexes are kept.
     pub(super) fn copies_in(&self) -> Option<&Path> {
         self.copies.as_deref()
+    }
+
+    /// The same remote without copies that are nearer; none where there are none.
+    pub(super) fn beneath(&self) -> Option<Self> {
+        let objects = self.objects.beneath()?;
+        let session = Self::over(self.name.clone(), objects, Arc::clone(&self.listener));
+        let (write, trust, layout) = (self.write, self.trust, self.layout);
+        let (copies, bandwidth) = (self.copies.clone(), self.bandwidth.clone());
+        Some(Self { write, trust, layout, copies, bandwidth, retry: self.retry, ..session })
     }
 
     /// Name of the remote.
@@ -228,6 +252,9 @@ impl Session {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            if let Some(bandwidth) = &self.bandwidth {
+                bandwidth.turn(bytes).await;
+            }
             let place = self.limit.place().await;
             let error = match request(&*self.objects).await {
                 Ok(answer) => {
@@ -359,9 +386,14 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
-/// Between 0 and 1. Each `RandomState` has keys of its own, which is random enough for a pause.
+/// Each `RandomState` has keys of its own, which is random enough for a pause or a name.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Between 0 and 1.
 fn draw() -> f64 {
-    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+    random() as f64 / u64::MAX as f64
 }
 
 /// Size of the parts of an object: S3 takes up to 10,000 of them.

@@ -130,6 +130,10 @@ impl Objects for Tiered {
         self.far.settle()
     }
 
+    fn beneath(&self) -> Option<Arc<dyn Objects>> {
+        Some(Arc::clone(&self.far))
+    }
+
     fn clock_ahead(&self) -> Option<i64> {
         self.far.clock_ahead()
     }

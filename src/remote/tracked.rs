@@ -14,6 +14,7 @@ use super::{
     Key, RemoteError, Session, TransferEvent,
     download::{Content, Promise},
     layout,
+    lease::Lease,
     objects::When,
     session::{blocking, each},
 };
@@ -68,6 +69,18 @@ impl Session {
         names: Vec<ObjectName>,
     ) -> Result<PushedData, RemoteError> {
         self.begin_writing().await?;
+        let lease = self.share().await?;
+        let done = self.push_tracked_under(store, names, &lease).await;
+        lease.release().await;
+        done
+    }
+
+    async fn push_tracked_under(
+        self: &Arc<Self>,
+        store: &LocalStore,
+        names: Vec<ObjectName>,
+        lease: &Lease,
+    ) -> Result<PushedData, RemoteError> {
         let layout = self.layout();
         let load = {
             let store = store.clone();
@@ -104,6 +117,7 @@ impl Session {
             let [files, listings] = waves.map(|wave| wave.into_iter().map(|(_, digest)| digest).collect());
             pushed.sent = self.send(store, files, listings).await?;
         }
+        lease.check()?;
         each(load.aliases, |(name, alias)| {
             let session = Arc::clone(self);
             async move { session.push_alias(&name, &alias).await }

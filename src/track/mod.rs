@@ -22,6 +22,7 @@ mod install;
 mod listing;
 mod merge;
 mod pointer;
+mod refs;
 mod state;
 
 pub use add::{Added, add};
@@ -38,4 +39,5 @@ pub use listing::{DirEntry, DirListing};
 pub use merge::{MergedPointer, merge};
 pub(crate) use pointer::write_whole;
 pub use pointer::{ObjectName, Pointer};
+pub use refs::{named_by_git, texts_in_git};
 pub use state::{FileChanges, State, state};

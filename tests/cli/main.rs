@@ -34,3 +34,4 @@ mod sweeps;
 mod tools;
 mod tracking;
 mod ui;
+mod upkeep;

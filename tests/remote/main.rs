@@ -4,6 +4,7 @@
 mod conformance;
 mod dying;
 mod faults;
+mod gc;
 mod kill;
 mod packed;
 mod places;

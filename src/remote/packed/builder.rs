@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
         // An empty blob needs no chunk.
         let full = blobs.par_iter().filter(|digest| digest.size() > 0);
         let encoded = full.map_init(Encoder::new, read).collect::<Result<Vec<_>, StoreError>>()?;
-        encoded.into_iter().try_for_each(|new| self.place(new))
+        encoded.into_iter().try_for_each(|new| self.put(new.chunk, &new.stored))
     }
 
     fn add_large(&mut self, store: &LocalStore, digest: &Digest, grain: Grain) -> Result<(), RemoteError> {
@@ -144,7 +144,7 @@ impl<'a> Builder<'a> {
             );
             let new = || encoded.iter().filter(|new| !new.stored.is_empty());
             shrinks = new().next().is_none() || new().any(|new| new.stored.len() < new.chunk.1 as usize);
-            encoded.into_iter().try_for_each(|new| self.place(new))?;
+            encoded.into_iter().try_for_each(|new| self.put(new.chunk, &new.stored))?;
         }
         let found = whole.finish();
         if found != *digest {
@@ -161,17 +161,12 @@ impl<'a> Builder<'a> {
         self.placed.contains(chunk) || self.catalog.locate(chunk).is_some()
     }
 
-    /// Puts a chunk into the pack, unless it lies in one.
-    fn place(&mut self, new: Encoded) -> Result<(), RemoteError> {
-        if self.has(&new.chunk) {
-            self.batch.raw += u64::from(new.chunk.1);
+    /// Puts a chunk into the pack as it is to lie there, unless it lies in one.
+    pub(super) fn put(&mut self, chunk: Chunk, stored: &[u8]) -> Result<(), RemoteError> {
+        if self.has(&chunk) {
+            self.batch.raw += u64::from(chunk.1);
             return Ok(());
         }
-        self.put(new.chunk, &new.stored)
-    }
-
-    /// Puts a chunk into the pack as it is to lie there.
-    pub(super) fn put(&mut self, chunk: Chunk, stored: &[u8]) -> Result<(), RemoteError> {
         if self.bytes.len() + stored.len() > LARGEST_PACK as usize || self.chunks.len() >= MOST_CHUNKS {
             self.flush()?;
         }

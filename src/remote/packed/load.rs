@@ -86,7 +86,6 @@ impl Session {
     }
 
     pub(super) async fn read_index(self: &Arc<Self>, hash: &Hash, size: u64) -> Result<Index, RemoteError> {
-        let key = index_key(hash);
         let copy = self.copies().map(|folder| folder.join(hex::encode(hash)));
         if let Some(copy) = copy.clone() {
             let wanted = *hash;
@@ -95,6 +94,12 @@ impl Session {
                 return Ok(index);
             }
         }
+        self.fetch_index(hash, size).await
+    }
+
+    /// The index itself, not a copy of it.
+    pub(super) async fn fetch_index(self: &Arc<Self>, hash: &Hash, size: u64) -> Result<Index, RemoteError> {
+        let key = index_key(hash);
         if size > LARGEST_INDEX {
             return Err(self.bad_index(&key, format!("{size} bytes are too many")));
         }

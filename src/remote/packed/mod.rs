@@ -13,6 +13,7 @@
 //! before it goes anywhere, and a blob with its own before it gets its name in a store. A push believes a pack to be there only when the
 //! remote lists it with its size.
 
+mod audit;
 mod bring;
 mod builder;
 mod catalog;
@@ -20,11 +21,13 @@ mod chunk;
 mod index;
 mod load;
 mod object;
+mod rewrite;
 mod send;
 
 pub(super) use catalog::Catalog;
 pub(super) use chunk::Grain;
 pub(super) use load::{Fresh, Known};
+pub(super) use rewrite::Rewrite;
 
 use super::{Key, layout};
 

@@ -35,6 +35,15 @@ const PACKS_AN_INDEX: usize = 16;
 /// And when it has so many bytes.
 const INDEX_SIZE: usize = 16 << 20;
 
+/// What was sent.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Bytes of packs and indexes.
+    pub(super) bytes: u64,
+    /// Packs that are there now, whoever sent them.
+    pub(super) packs: Vec<Hash>,
+}
+
 impl Session {
     /// Brings blobs to the remote, in this order, but for chunks that it has; gives the bytes that were sent.
     pub(in crate::remote) async fn send_packed(
@@ -49,15 +58,15 @@ impl Session {
         let finished = blobs.len();
         let sent = self.send_packs(catalog, move |builder| builder.add_all(&store, &blobs)).await?;
         (0..finished).for_each(|_| self.tell(TransferEvent::Finished));
-        Ok(sent)
+        Ok(sent.bytes)
     }
 
-    /// Sends the packs that `work` fills, then the indexes that name them; gives the bytes that were sent.
+    /// Sends the packs that `work` fills, then the indexes that name them; gives what was sent.
     pub(super) async fn send_packs(
         self: &Arc<Self>,
         catalog: Arc<Catalog>,
         work: impl FnOnce(&mut Builder<'_>) -> Result<(), RemoteError> + Send + 'static,
-    ) -> Result<u64, RemoteError> {
+    ) -> Result<Sent, RemoteError> {
         // A push that was stopped may have sent some of them.
         let there = self.named(layout::PACKS).await?;
         let (sender, mut batches) = mpsc::channel::<(Batch, OwnedSemaphorePermit)>(1);
@@ -77,17 +86,19 @@ impl Session {
             work(&mut builder)?;
             builder.flush()
         }));
-        let mut sent = 0;
+        let mut sent = Sent::default();
         let mut index = Index::default();
         let sending = async {
             while let Some((batch, _place)) = batches.recv().await {
-                sent += self.send_pack(&batch, &there).await?;
+                sent.bytes += self.send_pack(&batch, &there).await?;
                 if let Some((pack, _, chunks)) = batch.pack {
+                    sent.packs.push(pack.hash);
                     index.add(pack, chunks);
                 }
                 index.recipes.extend(batch.recipes);
                 if index.packs.len() >= PACKS_AN_INDEX || index.len() >= INDEX_SIZE {
-                    sent += self.send_index(std::mem::take(&mut index)).await?;
+                    let written = self.send_index(std::mem::take(&mut index)).await?;
+                    sent.bytes += written.map_or(0, |digest| digest.size());
                 }
             }
             Ok::<_, RemoteError>(())
@@ -97,7 +108,8 @@ impl Session {
         let filled = filling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         sending?;
         filled?;
-        sent += self.send_index(index).await?;
+        let written = self.send_index(index).await?;
+        sent.bytes += written.map_or(0, |digest| digest.size());
         Ok(sent)
     }
 
@@ -128,17 +140,17 @@ impl Session {
         Ok(size)
     }
 
-    /// Writes an index, once the packs that it names are safe; gives its size.
-    pub(super) async fn send_index(self: &Arc<Self>, index: Index) -> Result<u64, RemoteError> {
+    /// Writes an index, once the packs that it names are safe; none when it would say nothing.
+    pub(super) async fn send_index(self: &Arc<Self>, index: Index) -> Result<Option<Digest>, RemoteError> {
         if index.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
         self.ask(0, |objects| objects.settle()).await?;
         let bytes = blocking(move || index.encode()).await;
-        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        let digest = Digest::of(&bytes);
         self.write_object(&index_key(digest.hash()), Bytes::from(bytes.clone()), |_| {}).await?;
         self.ask(0, |objects| objects.settle()).await?;
         self.keep_copy(digest.hash(), bytes).await;
-        Ok(size)
+        Ok(Some(digest))
     }
 }

@@ -13,6 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::SystemTime,
 };
 
 use aws_sdk_s3::{
@@ -216,7 +217,8 @@ impl Objects for S3 {
                 let size = object.size().and_then(|size| u64::try_from(size).ok());
                 // What is no key of ours was put there by someone else.
                 if let (Some(key), Some(size)) = (key, size) {
-                    objects.push(Listed { key, size });
+                    let modified = object.last_modified().and_then(|time| SystemTime::try_from(*time).ok());
+                    objects.push(Listed { key, size, modified });
                 }
             }
             let next = match (answer.is_truncated(), answer.next_continuation_token()) {
