@@ -30,6 +30,9 @@ Every key of stagewright.toml, with its default:
   [lineage]
   host-facts = [\"os\", \"arch\", \"cpus\", \"memory\", \"gpus\"]   # what statements tell of the machine
 
+  [git]
+  dirty = \"record\"              # or \"refuse\": what a run does where files differ from their commit
+
   [sync]
   remote = \"lab\"                # the remote that is meant when none is named; `stagewright remote` writes it
   run = \"off\"                   # or \"pull\", \"pull-and-push\": what `stagewright run` does with it

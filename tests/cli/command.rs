@@ -76,6 +76,19 @@ fn commands_run_are_reused_and_their_files_come_back() {
     assert_eq!(project.read("data/cut.txt"), "a\nb\n");
 }
 
+/// What is told of stages that run one at a time, in this order: which of them is first found to have no result is up to the system.
+fn in_order(told: &str, stages: &[&str]) -> String {
+    let begins = |line: &str| stages.iter().position(|stage| line.starts_with(&format!("{stage}  started")));
+    let (mut place, mut lines) = (None, Vec::new());
+    for line in told.split_inclusive('\n') {
+        place = begins(line).or(place);
+        let end = line.starts_with("failed in");
+        lines.push((if end { Some(stages.len()) } else { place }, line));
+    }
+    lines.sort_by_key(|(place, _)| *place);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
 #[test]
 fn what_goes_wrong_is_told() {
     let failing = r#"version: 1
@@ -88,7 +101,8 @@ stages:
   slow: { cmd: sleep 60, timeout-minutes: 0.005 }
 "#;
     let project = Project::new(failing);
-    assert_snapshot!("failing", project.run(&["run", "--keep-going", "-j", "1"]));
+    let told = project.run(&["run", "--keep-going", "-j", "1"]);
+    assert_snapshot!("failing", in_order(&told, &["code", "pipe", "absent", "signal", "missing", "slow"]));
     assert!(!project.path("never").exists());
 }
 
