@@ -98,7 +98,8 @@ async fn statements_that_a_ledger_names_stay_whatever_becomes_of_the_result() {
         let here = Shelf::new();
         let [statement, other] = [1, 2].map(|seed| here.store.put(&noise(seed, 300_000)).unwrap());
         let remote = session_in(Arc::clone(&place.objects), layout);
-        let line = |blob| serde_json::to_vec(&serde_json::json!({ "statement": blob, "kind": "run" })).unwrap();
+        let line =
+            |blob| serde_json::to_vec(&serde_json::json!({ "statement": blob, "kind": "run" })).unwrap();
         let log = |blob, name| {
             let (remote, store) = (Arc::clone(&remote), here.store.clone());
             async move {
