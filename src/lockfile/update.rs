@@ -20,7 +20,7 @@ const KNOWN: &str = "lockfile.known";
 
 /// Brings the lock file beside a plan's pipeline up to date with results of its stages. True when it was written, which it is only
 /// when it says something else. Stages of the plan without a result here keep what the file says of them; stages and pipelines that
-/// are no more go out of it.
+/// are no more go out of it the next time that it is written.
 pub fn update(
     root: &Path,
     state_dir: &Path,
@@ -42,8 +42,15 @@ pub fn update(
     let said = said(&name, results);
     let known = state_dir.join(KNOWN);
     let in_one = |text: &str| format!("{} {said}\n", Digest::of(text.as_bytes()));
+    let all = results.len() == plan.actions.len();
+    let remember = |text: &str| {
+        if all {
+            // Only time is lost without it.
+            let _ = fs::write(&known, in_one(text));
+        }
+    };
     if let Some(text) = &old
-        && results.len() == plan.actions.len()
+        && all
         && fs::read_to_string(&known).is_ok_and(|known| known == in_one(text))
     {
         return Ok(false);
@@ -52,12 +59,11 @@ pub fn update(
         .iter()
         .map(|(action, result)| (action.id.clone(), LockedStage::new(action, result)))
         .collect();
-    if results.len() == plan.actions.len() {
+    if all {
         // Mostly nothing changed, and this tells it without reading the file field by field.
         let whole = LockFile { pipelines: [(name.clone(), stages.clone())].into() };
         if let Some(text) = old.as_ref().filter(|text| **text == whole.render()) {
-            // Only time is lost without it.
-            let _ = fs::write(&known, in_one(text));
+            remember(text);
             return Ok(false);
         }
     }
@@ -77,11 +83,12 @@ pub fn update(
         file.pipelines.insert(name, stages);
     }
     let text = file.render();
-    if old.as_deref() == Some(&text) {
-        return Ok(false);
+    let changed = old.as_deref() != Some(&text);
+    if changed {
+        track::write_whole(&path, &text)?;
     }
-    track::write_whole(&path, &text)?;
-    Ok(true)
+    remember(&text);
+    Ok(changed)
 }
 
 /// Stands for all that a lock file says of these results, without writing it: which takes a run with nothing to do longer than all
