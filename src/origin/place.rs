@@ -202,7 +202,7 @@ mod tests {
             "..",
             "",
         ] {
-            match Origin::parse(text, Path::new("/work")) {
+            match Origin::parse(text, Path::new("/project")) {
                 Ok(origin) => seen.push_str(&format!("{origin:?} {:?}\n", origin.name())),
                 Err(error) => seen.push_str(&format!("{error}\n")),
             }

@@ -37,10 +37,8 @@ impl Session {
             let (store, folder) = (store.clone(), folder.to_owned());
             blocking(move || take(&store, &folder)).await?
         };
-        let lease = self.share().await?;
-        let done = self.push_checkpoint_under(store, key, &artifact, blobs, &lease).await;
-        lease.release().await;
-        done?;
+        self.sharing(async |lease| self.push_checkpoint_under(store, key, &artifact, blobs, lease).await)
+            .await?;
         Ok(Some(artifact.bytes))
     }
 

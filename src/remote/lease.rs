@@ -67,8 +67,18 @@ struct Other {
 }
 
 impl Session {
-    /// Announces a push. Waits while something is being removed.
-    pub(super) async fn share(self: &Arc<Self>) -> Result<Lease, RemoteError> {
+    /// Adds to the remote while that is announced. Waits while something is being removed.
+    pub(super) async fn sharing<T>(
+        self: &Arc<Self>,
+        work: impl AsyncFnOnce(&Lease) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
+        let lease = self.share().await?;
+        let done = work(&lease).await;
+        lease.release().await;
+        done
+    }
+
+    async fn share(self: &Arc<Self>) -> Result<Lease, RemoteError> {
         let began = Instant::now();
         loop {
             let lease = self.take_lease(SHARED, "push").await?;

@@ -131,15 +131,12 @@ impl Session {
         note: Value,
     ) -> Result<(), RemoteError> {
         self.begin_writing().await?;
-        let lease = self.share().await?;
-        let done = async {
+        self.sharing(async |lease| {
             self.push_blobs(store, blobs).await?;
             lease.check()?;
             self.extend_log(log, head, lines, note).await
-        };
-        let done = done.await;
-        lease.release().await;
-        done
+        })
+        .await
     }
 
     async fn extend_log(

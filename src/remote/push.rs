@@ -59,10 +59,7 @@ impl Session {
         keys: Vec<Digest>,
     ) -> Result<Pushed, RemoteError> {
         self.begin_writing().await?;
-        let lease = self.share().await?;
-        let done = self.push_under(store, keys, &lease).await;
-        lease.release().await;
-        done
+        self.sharing(async |lease| self.push_under(store, keys, lease).await).await
     }
 
     async fn push_under(

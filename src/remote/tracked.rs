@@ -69,10 +69,7 @@ impl Session {
         names: Vec<ObjectName>,
     ) -> Result<PushedData, RemoteError> {
         self.begin_writing().await?;
-        let lease = self.share().await?;
-        let done = self.push_tracked_under(store, names, &lease).await;
-        lease.release().await;
-        done
+        self.sharing(async |lease| self.push_tracked_under(store, names, lease).await).await
     }
 
     async fn push_tracked_under(

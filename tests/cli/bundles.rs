@@ -5,36 +5,10 @@ use std::{fs, path::Path, process::Command};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::bench::Project;
-
-const PIPELINE: &str = r#"version: 1
-name: cats
-targets:
-  accuracy: { on: train, metric: top1, min: "80%" }
-stages:
-  prepare:
-    uses: fake
-    inputs: { more: { path: data, type: dir } }
-    with: { do: [ { step: concatenate } ] }
-  train:
-    uses: fake
-    inputs: { data: "${{ stages.prepare.outputs.out }}" }
-    with:
-      do:
-        - { step: metric, name: top1, value: 90, unit: "%" }
-        - { step: gate, name: sane, status: passed, reason: 90 % is enough }
-        - { step: write, port: out, path: model.bin, text: weights }
-    outputs: { out: results/model.bin }
-"#;
-
-fn project() -> Project {
-    let project = Project::with_keys(PIPELINE);
-    project.write("data/cat/1.png", "one");
-    project.write("data/dog/2.png", "two");
-    project.run(&["key", "new", "ada"]);
-    assert!(project.run(&["run"]).starts_with("exit 0\n"));
-    project
-}
+use crate::{
+    bench::Project,
+    cats::{PIPELINE, project},
+};
 
 /// A folder without a project, with the archive and a copy of the model.
 fn elsewhere(project: &Project, bundle: &str) -> Project {
@@ -49,7 +23,7 @@ fn elsewhere(project: &Project, bundle: &str) -> Project {
 
 #[test]
 fn an_auditor_without_the_project_checks_a_bundle() {
-    let project = project();
+    let project = project(PIPELINE);
     project.run(&["approve", "results/model.bin", "--reason", "looked at"]);
     let out = project.run(&["lineage", "export", "results/model.bin", "--format", "bundle", "-o", "b.tar"]);
     assert_snapshot!("bundle-export", out);
@@ -78,7 +52,7 @@ fn an_auditor_without_the_project_checks_a_bundle() {
 
 #[test]
 fn a_touched_bundle_is_found_by_its_kind() {
-    let project = project();
+    let project = project(PIPELINE);
     project.run(&["lineage", "export", "train", "--format", "bundle", "-o", "b.tar"]);
     let bytes = fs::read(project.path("b.tar")).unwrap();
     let at = bytes.windows(7).rposition(|window| window == b"weights").unwrap();
@@ -93,7 +67,7 @@ fn a_touched_bundle_is_found_by_its_kind() {
 
 #[test]
 fn a_bundle_of_digests_is_small_and_a_tar_unpacks_it() {
-    let project = project();
+    let project = project(PIPELINE);
     project.run(&["lineage", "export", "train", "--format", "bundle", "--no-blobs", "-o", "n.tar"]);
     assert_snapshot!("bundle-named", project.run(&["lineage", "verify", "--bundle", "n.tar"]));
     project.run(&["lineage", "export", "train", "--format", "bundle", "-o", "b.tar"]);
@@ -115,7 +89,7 @@ fn read(path: &Path) -> Value {
 
 #[test]
 fn what_can_not_be_bundled_is_told() {
-    let project = project();
+    let project = project(PIPELINE);
     let bare = Project::new(PIPELINE);
     let mut told = vec![
         bare.run(&["lineage", "export", "train", "--format", "bundle", "-o", "b.tar"]),

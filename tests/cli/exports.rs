@@ -10,34 +10,14 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use stagewright::lineage::{Envelope, Statement};
 
-use crate::bench::Project;
+use crate::{bench::Project, cats};
 
-const PIPELINE: &str = r#"version: 1
-name: cats
-targets:
-  accuracy: { on: train, metric: top1, min: "80%" }
-stages:
-  prepare:
-    uses: fake
-    inputs: { more: { path: data, type: dir } }
-    with: { do: [ { step: concatenate } ] }
-  train:
-    uses: fake
-    inputs: { data: "${{ stages.prepare.outputs.out }}" }
-    with:
-      do:
-        - { step: metric, name: top1, value: 90, unit: "%" }
-        - { step: gate, name: sane, status: passed, reason: 90 % is enough }
-        - { step: write, port: out, path: model.onnx, text: weights }
-    outputs: { out: results/model.onnx }
-"#;
+fn pipeline() -> String {
+    cats::PIPELINE.replace("model.bin", "model.onnx")
+}
 
 fn project() -> Project {
-    let project = Project::with_keys(PIPELINE);
-    project.write("data/cat/1.png", "one");
-    project.write("data/dog/2.png", "two");
-    project.run(&["key", "new", "ada"]);
-    assert!(project.run(&["run"]).starts_with("exit 0\n"));
+    let project = cats::project(&pipeline());
     project.run(&["approve", "results/model.onnx", "--reason", "looked at"]);
     project
 }
@@ -259,7 +239,7 @@ fn check_event(event: &Value) -> Result<Vec<String>, String> {
 
 #[test]
 fn a_run_is_told_as_openlineage_events() {
-    let fails = PIPELINE.to_owned() + "  broken:\n    cmd: exit 3\n    deps: [results/model.onnx]\n";
+    let fails = pipeline() + "  broken:\n    cmd: exit 3\n    deps: [results/model.onnx]\n";
     let project = Project::with_keys(&fails);
     project.write("data/cat/1.png", "one");
     project.run(&["key", "new", "ada"]);
@@ -325,5 +305,5 @@ fn a_run_is_told_as_openlineage_events() {
 
 #[test]
 fn help_of_exports() {
-    assert_snapshot!("help-export", Project::new(PIPELINE).run(&["lineage", "export", "--help"]));
+    assert_snapshot!("help-export", Project::new(&pipeline()).run(&["lineage", "export", "--help"]));
 }

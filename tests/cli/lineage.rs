@@ -4,39 +4,14 @@ use std::fs;
 
 use insta::assert_snapshot;
 
-use crate::bench::Project;
-
-const PIPELINE: &str = r#"version: 1
-name: cats
-stages:
-  prepare:
-    uses: fake
-    inputs: { more: { path: data, type: dir } }
-    with: { do: [ { step: concatenate } ] }
-  train:
-    uses: fake
-    inputs: { data: "${{ stages.prepare.outputs.out }}" }
-    with:
-      do:
-        - { step: metric, name: top1, value: 90, unit: "%" }
-        - { step: gate, name: sane, status: passed, reason: 90 % is enough }
-        - { step: write, port: out, path: model.bin, text: weights }
-    outputs: { out: results/model.bin }
-"#;
-
-fn project() -> Project {
-    let project = Project::with_keys(PIPELINE);
-    project.write("data/cat/1.png", "one");
-    project.write("data/dog/2.png", "two");
-    project.run(&["key", "new", "ada"]);
-    let ran = project.run(&["run"]);
-    assert!(ran.starts_with("exit 0\n"), "{ran}");
-    project
-}
+use crate::{
+    bench::Project,
+    cats::{project, without_target},
+};
 
 #[test]
 fn a_file_anywhere_tells_where_it_came_from() {
-    let project = project();
+    let project = project(&without_target());
     let elsewhere = tempfile::tempdir().unwrap();
     let deployed = elsewhere.path().join("deployed");
     fs::copy(project.path("results/model.bin"), &deployed).unwrap();
@@ -64,7 +39,7 @@ fn a_file_anywhere_tells_where_it_came_from() {
 
 #[test]
 fn an_image_tells_what_came_from_it() {
-    let project = project();
+    let project = project(&without_target());
     assert_snapshot!("lineage-impact", project.run(&["lineage", "impact", "data/dog/2.png"]));
     project.write("stranger.png", "unseen");
     assert_snapshot!("lineage-impact-none", project.run(&["lineage", "impact", "stranger.png"]));
@@ -74,7 +49,7 @@ fn an_image_tells_what_came_from_it() {
 
 #[test]
 fn evidence_holds_until_somebody_touches_it() {
-    let project = project();
+    let project = project(&without_target());
     assert_snapshot!("lineage-verify", project.run(&["lineage", "verify", "results/model.bin"]));
     assert_snapshot!(
         "lineage-verify-all",
@@ -98,7 +73,7 @@ fn evidence_holds_until_somebody_touches_it() {
 
 #[test]
 fn help_of_lineage_commands() {
-    let project = Project::new(PIPELINE);
+    let project = Project::new(&without_target());
     let pages =
         ["show", "diff", "impact", "verify"].map(|command| project.run(&["lineage", command, "--help"]));
     assert_snapshot!("help-lineage", project.run(&["lineage", "--help"]) + &pages.join("\n"));
@@ -106,11 +81,11 @@ fn help_of_lineage_commands() {
 
 #[test]
 fn two_results_tell_what_differs() {
-    let project = project();
+    let project = project(&without_target());
     project.write("data/dog/2.png", "another");
     project.write("data/dog/3.png", "three");
     fs::remove_file(project.path("data/cat/1.png")).unwrap();
-    project.write("pipeline.yaml", &PIPELINE.replace("value: 90", "value: 95"));
+    project.write("pipeline.yaml", &without_target().replace("value: 90", "value: 95"));
     let ran = project.run(&["run"]);
     assert!(ran.starts_with("exit 0\n"), "{ran}");
     assert_snapshot!("lineage-diff", project.run(&["lineage", "diff", "train@last~1", "train"]));

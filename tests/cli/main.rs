@@ -6,6 +6,7 @@ mod bench;
 mod browser;
 mod bundles;
 mod cards;
+mod cats;
 mod ci;
 mod command;
 mod commands;
