@@ -1,7 +1,5 @@
 //! `stagewright import dvc` and `stagewright export dvc`.
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
 use stagewright::{
     dvc::{self, Handover, HandoverError},
@@ -14,11 +12,11 @@ use super::{CliError, Exit, Scene, gc, screen};
 #[derive(Args)]
 pub struct ImportArgs {
     #[command(subcommand)]
-    from: From_,
+    from: ImportFrom,
 }
 
 #[derive(Subcommand)]
-enum From_ {
+enum ImportFrom {
     /// From DVC 3: its remotes, its cache and its pointer files. Nothing of DVC's is changed, so both tools can go on in the project.
     Dvc,
 }
@@ -27,17 +25,17 @@ enum From_ {
 #[derive(Args)]
 pub struct ExportArgs {
     #[command(subcommand)]
-    to: To,
+    to: ExportTo,
 }
 
 #[derive(Subcommand)]
-enum To {
+enum ExportTo {
     /// To DVC 3: remotes in its layout, and in its cache all that pointer files and dvc.lock name. No credentials are written.
     Dvc,
 }
 
 pub fn import(scene: &Scene, args: &ImportArgs) -> Result<Exit, CliError> {
-    let From_::Dvc = args.from;
+    let ImportFrom::Dvc = args.from;
     let config = scene.config()?;
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;
@@ -49,7 +47,7 @@ pub fn import(scene: &Scene, args: &ImportArgs) -> Result<Exit, CliError> {
 }
 
 pub fn export(scene: &Scene, args: &ExportArgs) -> Result<Exit, CliError> {
-    let To::Dvc = args.to;
+    let ExportTo::Dvc = args.to;
     let config = scene.config()?;
     let store = LocalStore::open(&config.store_dir)?;
     let _shared = gc::shared(&store)?;
@@ -67,8 +65,7 @@ fn show(done: &Handover, word: &str, next: [Option<&str>; 2]) {
     let [tracked, ran] = next.map(|next| next.map(|next| format!("; {next}")).unwrap_or_default());
     println!("{}{tracked}", screen::count(done.pointers as u64, "pointer file"));
     if !done.pipelines.is_empty() {
-        let names: Vec<String> =
-            done.pipelines.iter().map(|path: &std::path::PathBuf| path.display().to_string()).collect();
+        let names: Vec<String> = done.pipelines.iter().map(|path| path.display().to_string()).collect();
         println!("pipelines: {}{ran}", names.join(", "));
     }
     if !done.left.is_empty() {
@@ -84,13 +81,10 @@ impl From<HandoverError> for CliError {
         match error {
             HandoverError::Config(error) => error.into(),
             HandoverError::Track(error) => error.into(),
-            HandoverError::NoProject { ref root } => {
-                let at = |root: &Path| {
-                    format!("`stagewright -C FOLDER import dvc` looks elsewhere than in {}", root.display())
-                };
-                let hint = at(root);
-                Self::user(&error).hint(hint)
-            }
+            HandoverError::NoProject { ref root } => Self::user(&error).hint(format!(
+                "`stagewright -C FOLDER import dvc` looks elsewhere than in {}",
+                root.display()
+            )),
             HandoverError::Io { .. } => Self::environment(&error),
         }
     }
